@@ -1,0 +1,8 @@
+//! Which tasks exist and who gets them: pure functions, without Kafka and without time.
+//!
+//! Reading order: [`plan`] (what the topology tells), [`partition_counts`] (how many partitions
+//! the internal topics need, and thereby which tasks exist), [`assignor`] (tasks to members).
+
+pub mod plan;
+
+pub use plan::{GroupTopology, InternalTopic, SubtopologyTopics};

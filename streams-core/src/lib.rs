@@ -3,9 +3,14 @@
 
 pub mod assignment;
 pub mod client;
+pub mod error;
+pub mod partitioning;
 pub mod record;
+pub mod serdes;
 pub mod task_id;
 pub mod time;
 
-pub use record::{Headers, Timestamp};
+pub use error::BoxError;
+pub use record::{Headers, Record, RecordContext, RecordMetadata, RecordRef, Timestamp};
+pub use serdes::{DefaultSerde, Serde, SerdeContext, SerdeRef};
 pub use task_id::TaskId;

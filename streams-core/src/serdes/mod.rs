@@ -72,6 +72,7 @@ pub trait Serde<T>: Send + Sync + 'static {
     }
 
     /// The value that null is read as; `None`: null is an error.
+    #[expect(clippy::wrong_self_convention, reason = "it is the null that is converted")]
     fn from_null(&self) -> Option<T> {
         None
     }

@@ -3,14 +3,17 @@
 
 pub mod assignment;
 pub mod client;
+pub mod config;
 pub mod error;
 pub mod partitioning;
+pub mod reaction;
 pub mod record;
 pub mod serdes;
 pub mod task_id;
 pub mod time;
 
-pub use error::BoxError;
+pub use error::{BoxError, StreamsError};
+pub use reaction::{ErrorContext, Reaction, ThreadReaction};
 pub use record::{Headers, Record, RecordContext, RecordMetadata, RecordRef, Timestamp};
 pub use serdes::{DefaultSerde, Serde, SerdeContext, SerdeRef};
 pub use task_id::TaskId;

@@ -1,0 +1,127 @@
+//! What the application is asked and told while it runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{BoxError, StreamsError};
+use crate::reaction::{ErrorContext, Reaction, ThreadReaction, fail};
+use crate::task_id::TaskId;
+
+/// Asked about a record that cannot be read, processed or written.
+pub type ErrorHandler = Arc<dyn Fn(&ErrorContext<'_>, &BoxError) -> Reaction + Send + Sync>;
+/// Asked when a stream thread has died.
+pub type ThreadErrorHandler = Arc<dyn Fn(&StreamsError) -> ThreadReaction + Send + Sync>;
+/// Told how restoration goes.
+pub type RestoreListener = Arc<dyn Fn(&RestoreProgress) + Send + Sync>;
+/// Told each change of state: the new one, then the old one.
+pub type StateListener = Arc<dyn Fn(State, State) + Send + Sync>;
+
+/// Handlers and listeners. Called on stream threads: they must not block.
+#[derive(Clone)]
+pub struct Handlers {
+    /// About records that cannot be read.
+    pub deserialization: ErrorHandler,
+    /// About records on which the application's code failed.
+    pub processing: ErrorHandler,
+    /// About records that cannot be written.
+    pub production: ErrorHandler,
+    /// About threads that died.
+    pub thread: ThreadErrorHandler,
+    /// About restoration.
+    pub on_restore: Option<RestoreListener>,
+    /// About the application's state.
+    pub on_state: Option<StateListener>,
+}
+
+impl Default for Handlers {
+    fn default() -> Self {
+        Self {
+            deserialization: Arc::new(fail),
+            processing: Arc::new(fail),
+            production: Arc::new(fail),
+            thread: Arc::new(|_| ThreadReaction::default()),
+            on_restore: None,
+            on_state: None,
+        }
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handlers").finish_non_exhaustive()
+    }
+}
+
+/// How the restoration of one store goes.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RestoreProgress {
+    /// The store.
+    pub store: String,
+    /// The task to which it belongs.
+    pub task: TaskId,
+    /// Whether it begins, goes on, or ends.
+    pub phase: RestorePhase,
+    /// Records that were read so far.
+    pub records: u64,
+    /// Offsets that are left: an upper bound of records.
+    pub records_left: u64,
+    /// Records a second.
+    pub rate: f64,
+}
+
+impl RestoreProgress {
+    /// At the beginning.
+    pub fn new(store: impl Into<String>, task: TaskId, records_left: u64) -> Self {
+        let store = store.into();
+        Self { store, task, phase: RestorePhase::Started, records: 0, records_left, rate: 0.0 }
+    }
+}
+
+/// Where a restoration is. The counterparts are the methods of `StateRestoreListener`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestorePhase {
+    /// It begins.
+    Started,
+    /// Another batch was restored.
+    Progress,
+    /// The task went elsewhere before it was done.
+    Suspended,
+    /// The store is complete.
+    Done,
+}
+
+/// What an application is doing. The counterpart of `KafkaStreams.State`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// Not started.
+    Created,
+    /// Some thread waits for its tasks, or restores them.
+    Rebalancing,
+    /// All threads process.
+    Running,
+    /// Closing.
+    PendingShutdown,
+    /// Closed.
+    NotRunning,
+    /// Closing because of an error.
+    PendingError,
+    /// Closed because of an error.
+    Error,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Rebalancing => "rebalancing",
+            Self::Running => "running",
+            Self::PendingShutdown => "closing",
+            Self::NotRunning => "closed",
+            Self::PendingError => "closing after an error",
+            Self::Error => "closed after an error",
+        })
+    }
+}

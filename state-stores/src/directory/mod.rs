@@ -1,0 +1,12 @@
+//! The storage of a process.
+
+mod flush_job;
+mod identity;
+mod lease;
+mod lock_file;
+mod state_directory;
+
+pub use flush_job::FlushJob;
+pub(crate) use lease::StoreGuard;
+pub use lease::TaskStorage;
+pub use state_directory::{EngineKind, StateDirectory, StateDirectoryOptions};

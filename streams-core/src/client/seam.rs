@@ -358,6 +358,9 @@ pub struct JoinRequest {
     pub rebalance_timeout: Duration,
     /// The name of our assignor, and our subscription in its bytes.
     pub protocol: (String, Vec<u8>),
+    /// Every topic for which offsets are committed: sources and repartition topics. The broker
+    /// drops committed offsets of other topics when they are old, and tools show it.
+    pub topics: Vec<Arc<str>>,
 }
 
 /// What a join led to.
@@ -395,6 +398,9 @@ pub struct SyncRequest {
     pub protocol: String,
     /// From the leader: each member's assignment. Empty from others.
     pub assignments: Vec<(String, Vec<u8>)>,
+    /// From the leader: the input partitions of each member's active tasks, by member id. Only
+    /// for tools, which show who reads what; the members go by their assignment.
+    pub partitions: BTreeMap<String, Vec<TopicPartition>>,
 }
 
 /// Speaks to the coordinator of one group. One per member: a join blocks its connection.

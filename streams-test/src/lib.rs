@@ -1,1 +1,5 @@
-//! (being built)
+//! What tests of topologies need, without Kafka: the embedded cluster.
+
+pub mod embedded;
+
+pub use embedded::EmbeddedCluster;

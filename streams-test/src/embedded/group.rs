@@ -1,6 +1,7 @@
 //! One group under the classic protocol: members, generations, rebalances.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use streams_core::client::{
@@ -51,6 +52,8 @@ struct Member {
     session_timeout: Duration,
     rebalance_timeout: Duration,
     subscription: Vec<u8>,
+    /// Part of what it subscribes: a change of either is news for the leader.
+    topics: Vec<Arc<str>>,
     assignment: Vec<u8>,
     /// When it was last heard of.
     seen: Instant,
@@ -304,6 +307,7 @@ impl Group {
                 session_timeout: request.session_timeout,
                 rebalance_timeout: request.rebalance_timeout,
                 subscription: request.protocol.1,
+                topics: request.topics,
                 assignment: Vec::new(),
                 seen: now,
                 joining: Some(reply),
@@ -321,7 +325,9 @@ impl Group {
         let Some(member) = self.members.get_mut(&id) else {
             return reply.send(Err(unknown_member(&id)));
         };
-        let same = member.subscription == request.protocol.1 && self.protocol == request.protocol.0;
+        let same = member.subscription == request.protocol.1
+            && member.topics == request.topics
+            && self.protocol == request.protocol.0;
         member.seen = now;
         member.session_timeout = request.session_timeout;
         member.rebalance_timeout = request.rebalance_timeout;
@@ -334,6 +340,7 @@ impl Group {
             return reply.send(Ok(self.joined(&id)));
         }
         member.subscription = request.protocol.1;
+        member.topics = request.topics;
         member.joining = Some(reply);
         self.protocol = request.protocol.0;
         self.rebalance(now);

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -131,6 +132,7 @@ pub(super) fn join_request(member_id: &str) -> JoinRequest {
         session_timeout: SESSION,
         rebalance_timeout: REBALANCE,
         protocol: ("ours".into(), b"subscription".to_vec()),
+        topics: vec!["t".into()],
     }
 }
 
@@ -150,6 +152,7 @@ pub(super) fn sync_request(joined: &JoinResponse) -> SyncRequest {
         generation: joined.generation,
         protocol: "ours".into(),
         assignments: joined.members.iter().map(assign).collect(),
+        partitions: BTreeMap::new(),
     }
 }
 

@@ -3,6 +3,9 @@
 //! Reading order: [`plan`] (what the topology tells), [`partition_counts`] (how many partitions
 //! the internal topics need, and thereby which tasks exist), [`assignor`] (tasks to members).
 
+pub mod assignor;
+pub mod partition_counts;
 pub mod plan;
 
+pub use partition_counts::{PartitionPlan, PlanError};
 pub use plan::{GroupTopology, InternalTopic, SubtopologyTopics};

@@ -5,6 +5,7 @@ pub mod assignment;
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod membership;
 pub mod partitioning;
 pub mod reaction;
 pub mod record;

@@ -409,7 +409,7 @@ mod tests {
         let none = StateOnDisk::new();
         let before = run(&group, &tasks, &none);
         // m02 dies; the others take its tasks; then it is back, with an old state.
-        let lost = before[&*"m02"].owned.clone();
+        let lost = before["m02"].owned.clone();
         group = before.clone();
         group.remove("m02");
         let survivors = run(&group, &tasks, &none);
@@ -418,7 +418,7 @@ mod tests {
         back.insert("m99".into(), Candidate { process, owned: BTreeSet::new() });
         let disk = lost.iter().map(|t| (*t, 10)).collect();
         let after = run(&back, &tasks, &StateOnDisk::from([(process, disk)]));
-        assert_eq!(after[&*"m99"].owned, lost);
+        assert_eq!(after["m99"].owned, lost);
     }
 
     #[test]
@@ -431,6 +431,6 @@ mod tests {
             (Uuid::from_u128(2), disk(900)),
             (Uuid::from_u128(3), disk(899)),
         ]);
-        assert_eq!(run(&group, &tasks, &disks)[&*"m01"].owned.len(), 1);
+        assert_eq!(run(&group, &tasks, &disks)["m01"].owned.len(), 1);
     }
 }

@@ -334,7 +334,7 @@ mod tests {
         };
         let all = topology(vec![sub(0, &["a"], &["r"]), joined]);
         let plan = PartitionPlan::new(&all, &counts(&[("a", 9), ("b", 4)])).unwrap();
-        assert_eq!(plan.counts[&*"r"], 4);
+        assert_eq!(plan.counts["r"], 4);
         assert_eq!(plan.tasks.iter().filter(|t| t.subtopology == 1).count(), 4);
     }
 
@@ -347,7 +347,7 @@ mod tests {
         };
         let all = topology(vec![sub(0, &["a"], &["r1"]), sub(1, &["b"], &["r2"]), joined]);
         let plan = PartitionPlan::new(&all, &counts(&[("a", 3), ("b", 8)])).unwrap();
-        assert_eq!((plan.counts[&*"r1"], plan.counts[&*"r2"]), (8, 8));
+        assert_eq!((plan.counts["r1"], plan.counts["r2"]), (8, 8));
     }
 
     #[test]

@@ -118,7 +118,10 @@ struct Run {
 struct RunRow {
     /// The first bytes of the key: decides most comparisons without a look into the buffer.
     head: u64,
+    /// Where the key starts in the buffer; the value follows.
     start: usize,
+    /// Place in the log: empty rows start where their successors do.
+    order: usize,
     key_len: usize,
     value_len: Option<usize>,
 }
@@ -128,6 +131,7 @@ impl Run {
         self.rows.push(RunRow {
             head: head(key),
             start: self.buffer.len(),
+            order: self.rows.len(),
             key_len: key.len(),
             value_len: value.map(<[u8]>::len),
         });
@@ -142,7 +146,7 @@ impl Run {
         let key = |row: &RunRow| &buffer[row.start..row.start + row.key_len];
         // Behind the key, later records first: `dedup` keeps the first of equals.
         rows.sort_unstable_by(|a, b| {
-            a.head.cmp(&b.head).then_with(|| key(a).cmp(key(b))).then_with(|| b.start.cmp(&a.start))
+            a.head.cmp(&b.head).then_with(|| key(a).cmp(key(b))).then_with(|| b.order.cmp(&a.order))
         });
         rows.dedup_by(|later, kept| later.head == kept.head && key(later) == key(kept));
         if without_tombstones {

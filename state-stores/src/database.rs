@@ -43,10 +43,17 @@ struct Upkeep {
     swept: bool,
 }
 
+impl Upkeep {
+    fn of(inventory: &Inventory) -> Self {
+        Self { swept: inventory.is_new(), ..Self::default() }
+    }
+}
+
 impl Database {
     pub(crate) fn new(engine: Box<dyn Engine>) -> Result<Self, StateError> {
-        let inventory = Mutex::new(Inventory::load(&*engine)?);
-        Ok(Self { engine, inventory, upkeep: Mutex::default() })
+        let inventory = Inventory::load(&*engine)?;
+        let upkeep = Upkeep::of(&inventory);
+        Ok(Self { engine, inventory: Mutex::new(inventory), upkeep: Mutex::new(upkeep) })
     }
 
     pub(crate) fn instance(&self, of: &Incarnation) -> Result<Arc<dyn Instance>, StateError> {
@@ -172,7 +179,7 @@ impl Database {
         let mut inventory = lock(&self.inventory);
         self.engine.crash()?;
         *inventory = Inventory::load(&*self.engine)?;
-        *upkeep = Upkeep::default();
+        *upkeep = Upkeep::of(&inventory);
         Ok(())
     }
 

@@ -80,6 +80,11 @@ impl Inventory {
         Ok(inventory)
     }
 
+    /// Whether no id was ever given out.
+    pub(crate) fn is_new(&self) -> bool {
+        self.next_id == 1
+    }
+
     pub(crate) fn find(&self, task: TaskKey, store: &str) -> Option<&Incarnation> {
         self.stores.get(&(task, store.to_owned()))
     }

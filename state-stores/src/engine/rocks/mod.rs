@@ -1,0 +1,177 @@
+//! The engine on disk: one RocksDB database per process, a column family per store name.
+//!
+//! - Key of a data row: `instance id (4 bytes, big endian) | 1 | key`; of the metadata row:
+//!   `instance id | 0`.
+//! - The log of RocksDB is off: the changelog is the log. What a crash leaves of each family is
+//!   one of its past states, and the metadata rows in it say which.
+
+mod instance;
+mod key;
+mod options;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rocksdb::properties::{
+    ESTIMATE_NUM_KEYS, NUM_ENTRIES_ACTIVE_MEM_TABLE, NUM_ENTRIES_IMM_MEM_TABLES,
+};
+use rocksdb::{
+    BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
+    WriteOptions,
+};
+
+use self::instance::RocksInstance;
+use super::{Engine, Instance, InstanceId};
+use crate::StateError;
+use crate::sync::lock;
+
+type Db = DBWithThreadMode<MultiThreaded>;
+
+/// Where and how the database is opened.
+pub(crate) struct RocksOptions {
+    /// The directory of the database.
+    pub(crate) path: PathBuf,
+    /// An empty directory of the same file system, for files on their way into the database.
+    pub(crate) ingest: PathBuf,
+    pub(crate) memory_budget_bytes: u64,
+}
+
+/// Whether there is a database.
+pub(crate) fn rocks_exists(options: &RocksOptions) -> bool {
+    options.path.join("CURRENT").exists()
+}
+
+/// Opens the database with all its families, or makes it.
+pub(crate) fn rocks_open(options: &RocksOptions) -> Result<Box<dyn Engine>, StateError> {
+    let database_options = options::database_options(options.memory_budget_bytes);
+    let families = if rocks_exists(options) {
+        Db::list_cf(&database_options, &options.path)
+            .map_err(failed("list the families", &options.path.display().to_string()))?
+    } else {
+        vec![rocksdb::DEFAULT_COLUMN_FAMILY_NAME.to_owned()]
+    };
+    options::raise_file_limit(families.len());
+    let descriptors =
+        families.iter().map(|name| ColumnFamilyDescriptor::new(name, database_options.clone()));
+    let db = Db::open_cf_descriptors(&database_options, &options.path, descriptors)
+        .map_err(failed("open the database", &options.path.display().to_string()))?;
+    Ok(Box::new(RocksEngine {
+        shared: Arc::new(Shared {
+            db,
+            options: database_options,
+            ingest: options.ingest.clone(),
+            next_file: AtomicU64::new(0),
+        }),
+        families: Mutex::new(families),
+    }))
+}
+
+struct RocksEngine {
+    shared: Arc<Shared>,
+    /// The names of the families; the lock also keeps two threads from making the same family.
+    families: Mutex<Vec<String>>,
+}
+
+/// The database and what is needed to write to it.
+struct Shared {
+    db: Db,
+    options: Options,
+    ingest: PathBuf,
+    next_file: AtomicU64,
+}
+
+impl Shared {
+    fn family(&self, name: &str) -> Result<Arc<BoundColumnFamily<'_>>, StateError> {
+        self.db.cf_handle(name).ok_or_else(|| StateError::Engine {
+            action: "find the family",
+            place: name.to_owned(),
+            message: "it is not open".to_owned(),
+        })
+    }
+
+    fn next_ingest_file(&self) -> PathBuf {
+        let number = self.next_file.fetch_add(1, Ordering::Relaxed);
+        Path::new(&self.ingest).join(format!("{number}.sst"))
+    }
+
+    fn estimated_rows(&self, family: &Arc<BoundColumnFamily<'_>>) -> u64 {
+        self.db.property_int_value_cf(family, ESTIMATE_NUM_KEYS).ok().flatten().unwrap_or(0)
+    }
+}
+
+impl Engine for RocksEngine {
+    fn instance(&self, family: &str, id: InstanceId) -> Result<Arc<dyn Instance>, StateError> {
+        let mut families = lock(&self.families);
+        if !families.iter().any(|name| name == family) {
+            self.shared
+                .db
+                .create_cf(family, &self.shared.options)
+                .map_err(failed("create the family", family))?;
+            families.push(family.to_owned());
+        }
+        Ok(Arc::new(RocksInstance::new(Arc::clone(&self.shared), family, id)))
+    }
+
+    fn families(&self) -> Vec<String> {
+        lock(&self.families).clone()
+    }
+
+    fn flush(&self, family: &str) -> Result<(), StateError> {
+        self.shared
+            .db
+            .flush_cf(&self.shared.family(family)?)
+            .map_err(failed("flush the family", family))
+    }
+
+    fn unflushed_rows(&self, family: &str) -> u64 {
+        let Ok(handle) = self.shared.family(family) else { return 0 };
+        [NUM_ENTRIES_ACTIVE_MEM_TABLE, NUM_ENTRIES_IMM_MEM_TABLES]
+            .into_iter()
+            .filter_map(|name| self.shared.db.property_int_value_cf(&handle, name).ok().flatten())
+            .sum()
+    }
+
+    fn purge(&self, family: &str, id: InstanceId) -> Result<(), StateError> {
+        let handle = self.shared.family(family)?;
+        let (from, to) = key::instance_bounds(id);
+        // Whole files first; the tombstone that hides the rest must not go with one of them.
+        self.shared
+            .db
+            .delete_file_in_range_cf(&handle, &from, &to)
+            .map_err(failed("delete files of the family", family))?;
+        self.shared
+            .db
+            .delete_range_cf_opt(&handle, &from, &to, &without_log())
+            .map_err(failed("delete a range of the family", family))
+    }
+
+    fn instances(&self, family: &str) -> Result<Vec<InstanceId>, StateError> {
+        let handle = self.shared.family(family)?;
+        let mut rows = self.shared.db.raw_iterator_cf(&handle);
+        let mut found = Vec::new();
+        rows.seek_to_first();
+        while let Some(id) = rows.key().and_then(key::instance_of) {
+            found.push(id);
+            // One seek an instance.
+            rows.seek(key::instance_bounds(id).1);
+        }
+        rows.status().map_err(failed("scan the family", family))?;
+        Ok(found)
+    }
+
+    fn crash(&self) -> Result<(), StateError> {
+        Err(StateError::CrashUnsupported)
+    }
+}
+
+fn without_log() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}
+
+fn failed(action: &'static str, place: &str) -> impl FnOnce(rocksdb::Error) -> StateError {
+    let place = place.to_owned();
+    move |error| StateError::Engine { action, place, message: error.into_string() }
+}

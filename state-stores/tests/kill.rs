@@ -1,0 +1,102 @@
+//! kill -9 at random times: what RocksDB has afterwards is what its metadata row says, in full
+//! (invariants I2, I3).
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::{env, path::Path};
+
+use common::{commit, metadata, open, replay, rows};
+use state_stores::{LayeredStore, StoreSpec, TaskKey, Write};
+
+const CHILD_DIRECTORY: &str = "STATE_STORES_TEST_KILLED_DIRECTORY";
+const STORES: [&str; 3] = ["a", "b", "c"];
+const TASK: TaskKey = TaskKey::new(0, 0);
+const ROUNDS: u64 = 30;
+
+/// The record at `offset` of the changelog of `store`, always the same.
+fn record(store: usize, offset: usize) -> Write {
+    let mut hash = (offset as u64 ^ (store as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^= hash >> 29;
+    let key = (hash % 5_000).to_be_bytes();
+    let value = vec![u8::try_from(hash % 251).unwrap(); 20 + (hash % 100) as usize];
+    (key.into(), (hash % 7 != 0).then(|| value.into()))
+}
+
+/// Not a test by itself: writes until it is killed.
+#[test]
+fn child_writes_until_it_is_killed() {
+    let Some(path) = env::var_os(CHILD_DIRECTORY) else { return };
+    let directory = open(Path::new(&path));
+    let storage = directory.lease(TASK).unwrap();
+    let mut stores = STORES.map(|name| storage.open_store(&StoreSpec::key_value(name)).unwrap());
+    println!("writing");
+    for round in 0u64.. {
+        for (index, store) in stores.iter_mut().enumerate() {
+            write_some(index, store, round);
+        }
+        if round % 5 == 4 {
+            let spec = StoreSpec::key_value(STORES[(round / 5 % 3) as usize]);
+            directory.flush_store(&spec).unwrap();
+        }
+        if round % 40 == 39 {
+            directory.flush_due(0).into_iter().for_each(|job| job.run().unwrap());
+        }
+    }
+}
+
+fn write_some(index: usize, store: &mut LayeredStore, round: u64) {
+    let start = next_offset(store);
+    let end = start + 50 + (round as usize * 37 + index) % 200;
+    if round % 6 == index as u64 {
+        let mut load = store.bulk_load().unwrap().with_run_bytes_max(4_000);
+        for offset in start..end {
+            let (key, value) = record(index, offset);
+            load.push(&key, value.as_deref());
+            load.checkpoint(&metadata(offset + 1)).unwrap();
+        }
+        let loaded = load.finish(metadata(end)).unwrap();
+        store.finish_load(loaded);
+    } else {
+        commit(store, end, (start..end).map(|offset| record(index, offset)).collect());
+        common::apply(store);
+    }
+}
+
+fn next_offset(store: &LayeredStore) -> usize {
+    store.metadata().map_or(0, |found| usize::try_from(found.next_offset).unwrap())
+}
+
+#[test]
+fn what_a_kill_leaves_is_what_the_metadata_says() {
+    let disk = tempfile::tempdir().unwrap();
+    let mut survived = [0; STORES.len()];
+    for round in 0..ROUNDS {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "child_writes_until_it_is_killed", "--nocapture"])
+            .env(CHILD_DIRECTORY, disk.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("writing")));
+        // The moment of the kill is what is tested; nothing is waited for.
+        std::thread::sleep(std::time::Duration::from_micros(500 + round * round * 150));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let directory = open(disk.path());
+        let storage = directory.lease(TASK).unwrap();
+        for (index, name) in STORES.iter().enumerate() {
+            let store = storage.open_store(&StoreSpec::key_value(*name)).unwrap();
+            let offset = next_offset(&store);
+            assert!(offset >= survived[index], "store {name} went back");
+            survived[index] = offset;
+            let log: Vec<_> = (0..offset).map(|offset| record(index, offset)).collect();
+            assert_eq!(rows(&store), replay(&log), "store {name} at {offset}");
+        }
+    }
+    assert!(survived.iter().all(|offset| *offset > 0), "{survived:?}");
+}

@@ -16,10 +16,6 @@ impl Writer {
         self.0.push(value);
     }
 
-    pub(super) fn i16(&mut self, value: i16) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
     pub(super) fn i32(&mut self, value: i32) {
         self.0.extend_from_slice(&value.to_be_bytes());
     }
@@ -81,10 +77,6 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u8(&mut self) -> Result<u8> {
         self.array::<1>().map(|[byte]| byte)
-    }
-
-    pub(super) fn i16(&mut self) -> Result<i16> {
-        self.array().map(i16::from_be_bytes)
     }
 
     pub(super) fn i32(&mut self) -> Result<i32> {

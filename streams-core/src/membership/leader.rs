@@ -11,7 +11,9 @@ use super::messages::{AssignmentError, AssignmentMessage, MessageError, Subscrip
 use super::share_out::{GroupView, share_out};
 use crate::assignment::partition_counts::{Counts, internal_topics, source_topics};
 use crate::assignment::{GroupTopology, PartitionPlan, PlanError};
-use crate::client::{Admin, Call, ClientError, ClientErrorKind, Each, NewTopic, TopicDescription};
+use crate::client::{
+    Admin, Call, ClientError, ClientErrorKind, Each, NewTopic, TopicDescription, TopicPartition,
+};
 use crate::time::Instant;
 
 /// The members of a generation and what each one said.
@@ -36,10 +38,19 @@ pub struct LeaderRound {
 pub enum LeaderProgress {
     /// It waits for answers, or until [`next`](LeaderRound::next).
     Waiting,
-    /// Each member's assignment, for the sync, in any order.
-    Done(Vec<(String, Vec<u8>)>),
+    /// It is done.
+    Done(LeaderResult),
     /// Kafka did not answer for too long: the group has to start over.
     GaveUp(String),
+}
+
+/// What the leader puts into its sync.
+#[derive(Default)]
+pub struct LeaderResult {
+    /// Each member's assignment.
+    pub assignments: Vec<(String, Vec<u8>)>,
+    /// The partitions that each member's active tasks read.
+    pub partitions: BTreeMap<String, Vec<TopicPartition>>,
 }
 
 enum Work {
@@ -187,16 +198,19 @@ impl LeaderRound {
             subscriptions: &self.subscriptions,
             standby_replicas: self.standby_replicas,
         };
-        let encode = |(id, message): (&Arc<str>, AssignmentMessage)| {
-            (id.to_string(), message.encode(&view.partitions(&message.active)))
-        };
-        LeaderProgress::Done(share_out(view).into_iter().map(encode).collect())
+        let mut result = LeaderResult::default();
+        for (id, message) in share_out(view) {
+            result.partitions.insert(id.to_string(), view.partitions(&message.active));
+            result.assignments.push((id.to_string(), message.encode()));
+        }
+        LeaderProgress::Done(result)
     }
 
     fn refuse_all(&self, error: AssignmentError, text: &str) -> LeaderProgress {
-        let bytes = AssignmentMessage::refusal(error, text).encode(&[]);
+        let bytes = AssignmentMessage::refusal(error, text).encode();
         let members = self.subscriptions.keys();
-        LeaderProgress::Done(members.map(|id| (id.to_string(), bytes.clone())).collect())
+        let assignments = members.map(|id| (id.to_string(), bytes.clone())).collect();
+        LeaderProgress::Done(LeaderResult { assignments, ..LeaderResult::default() })
     }
 }
 

@@ -18,7 +18,7 @@ use super::config::{Backoff, MembershipConfig};
 use super::error::{MemberError, MemberErrorKind};
 use super::handle::{Assignment, Mailbox, MemberHandle};
 use super::heartbeat::{Beaten, Heartbeat};
-use super::leader::{LeaderProgress, LeaderRound};
+use super::leader::{LeaderProgress, LeaderResult, LeaderRound};
 use super::messages::{AssignmentError, AssignmentMessage, PROTOCOL_NAME, Subscription, TaskState};
 use super::ownership::Ownership;
 use super::proof::Proof;
@@ -328,7 +328,7 @@ impl Member {
             }
             Phase::Assigning(round) => match round.step(&mut *self.admin, now) {
                 LeaderProgress::Waiting => return false,
-                LeaderProgress::Done(assignments) => self.start_sync(assignments, now),
+                LeaderProgress::Done(result) => self.start_sync(result, now),
                 LeaderProgress::GaveUp(obstacle) => {
                     tracing::warn!(group = %self.config.group, %obstacle, "the leader starts over");
                     self.start_join(now);
@@ -376,7 +376,8 @@ impl Member {
             instance_id: self.config.instance_id.clone(),
             session_timeout: self.config.session_timeout,
             rebalance_timeout: self.config.max_poll_interval,
-            protocol: (PROTOCOL_NAME.to_owned(), subscription.encode(self.topics.iter())),
+            protocol: (PROTOCOL_NAME.to_owned(), subscription.encode()),
+            topics: self.topics.iter().cloned().collect(),
         });
         self.phase = Phase::Joining { call, sent: now };
     }
@@ -404,7 +405,7 @@ impl Member {
             let round = LeaderRound::new(&self.config, &response.members, now);
             self.phase = Phase::Assigning(Box::new(round));
         } else {
-            self.start_sync(Vec::new(), now);
+            self.start_sync(LeaderResult::default(), now);
         }
     }
 
@@ -422,13 +423,14 @@ impl Member {
         }
     }
 
-    fn start_sync(&mut self, assignments: Vec<(String, Vec<u8>)>, now: Instant) {
+    fn start_sync(&mut self, result: LeaderResult, now: Instant) {
         let request = SyncRequest {
             member_id: self.member_id.to_string(),
             instance_id: self.config.instance_id.clone(),
             generation: self.generation,
             protocol: PROTOCOL_NAME.to_owned(),
-            assignments,
+            assignments: result.assignments,
+            partitions: result.partitions,
         };
         self.phase = Phase::Syncing { request, call: None, at: now };
     }

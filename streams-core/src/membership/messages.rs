@@ -9,8 +9,6 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::byte_codec::{Malformed, Reader, Writer};
-use super::consumer_protocol;
-use crate::client::TopicPartition;
 use crate::task_id::TaskId;
 
 /// The name of our assignor in the group. Not the JVM's `stream`: its members could not read
@@ -132,8 +130,8 @@ pub enum MessageError {
 impl Subscription {
     const NAME: &'static str = "subscription";
 
-    /// As the group protocol carries it. `topics` are all that this member's topology reads.
-    pub fn encode<'a>(&self, topics: impl ExactSizeIterator<Item = &'a Arc<str>>) -> Vec<u8> {
+    /// As it travels in the join.
+    pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
         write_version(&mut w);
         w.raw(self.process.as_bytes());
@@ -147,12 +145,12 @@ impl Subscription {
         w.u64(self.topology);
         w.u32(self.wish);
         w.u8(u8::from(self.shutdown));
-        consumer_protocol::encode_subscription(topics, &w.0)
+        w.0
     }
 
-    /// From the bytes of the group protocol.
+    /// From the bytes that [`encode`](Self::encode) made.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        read_message(Self::NAME, consumer_protocol::decode_subscription(bytes), |r| {
+        read_message(Self::NAME, bytes, |r| {
             Ok(Self {
                 process: Uuid::from_bytes(r.array()?),
                 owned_generation: r.i32()?,
@@ -175,8 +173,8 @@ impl AssignmentMessage {
         Self { error, error_text: text.into(), ..Self::default() }
     }
 
-    /// As the group protocol carries it. `partitions` are those that the active tasks read.
-    pub fn encode(&self, partitions: &[TopicPartition]) -> Vec<u8> {
+    /// As it travels in the sync.
+    pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
         write_version(&mut w);
         w.u8(self.error.code());
@@ -193,12 +191,12 @@ impl AssignmentMessage {
             write_tasks(w, &host.active);
             write_tasks(w, &host.standby);
         });
-        consumer_protocol::encode_assignment(partitions, &w.0)
+        w.0
     }
 
-    /// From the bytes of the group protocol.
+    /// From the bytes that [`encode`](Self::encode) made.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        read_message(Self::NAME, consumer_protocol::decode_assignment(bytes), |r| {
+        read_message(Self::NAME, bytes, |r| {
             Ok(Self {
                 error: AssignmentError::from_code(r.u8()?),
                 error_text: r.text()?.to_owned(),
@@ -253,11 +251,11 @@ fn write_version(w: &mut Writer) {
 
 fn read_message<T>(
     message: &'static str,
-    user_data: Result<&[u8], Malformed>,
+    bytes: &[u8],
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>,
 ) -> Result<T, MessageError> {
     let malformed = |Malformed(reason)| MessageError::Malformed { message, reason };
-    let mut r = Reader(user_data.map_err(malformed)?);
+    let mut r = Reader(bytes);
     let version = r.array().map(u16::from_be_bytes).map_err(malformed)?;
     let oldest_reader = r.array().map(u16::from_be_bytes).map_err(malformed)?;
     if oldest_reader > VERSION {
@@ -355,10 +353,9 @@ mod tests {
     proptest! {
         #[test]
         fn messages_come_back(subscription in subscriptions(), assignment in assignments()) {
-            let topics = [Arc::from("in")];
-            let bytes = subscription.encode(topics.iter());
+            let bytes = subscription.encode();
             prop_assert_eq!(Subscription::decode(&bytes).unwrap(), subscription);
-            let bytes = assignment.encode(&[TopicPartition::new("in", 3)]);
+            let bytes = assignment.encode();
             prop_assert_eq!(AssignmentMessage::decode(&bytes).unwrap(), assignment);
         }
 
@@ -369,23 +366,21 @@ mod tests {
             cut in any::<prop::sample::Index>(),
             noise in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            let bytes = assignment.encode(&[]);
+            let bytes = assignment.encode();
             prop_assert!(AssignmentMessage::decode(&bytes[..cut.index(bytes.len())]).is_err());
-            // The empty list of owned partitions behind our message is not read.
-            let bytes = subscription.encode([].iter());
-            prop_assert!(Subscription::decode(&bytes[..cut.index(bytes.len() - 4)]).is_err());
+            let bytes = subscription.encode();
+            prop_assert!(Subscription::decode(&bytes[..cut.index(bytes.len())]).is_err());
             let _ = Subscription::decode(&noise);
             let _ = AssignmentMessage::decode(&noise);
         }
     }
 
     fn with_versions(version: u16, oldest_reader: u16, appended: &[u8]) -> Vec<u8> {
-        let bytes = AssignmentMessage::default().encode(&[]);
-        let mut ours = consumer_protocol::decode_assignment(&bytes).unwrap().to_vec();
-        ours[..2].copy_from_slice(&version.to_be_bytes());
-        ours[2..4].copy_from_slice(&oldest_reader.to_be_bytes());
-        ours.extend_from_slice(appended);
-        consumer_protocol::encode_assignment(&[], &ours)
+        let mut bytes = AssignmentMessage::default().encode();
+        bytes[..2].copy_from_slice(&version.to_be_bytes());
+        bytes[2..4].copy_from_slice(&oldest_reader.to_be_bytes());
+        bytes.extend_from_slice(appended);
+        bytes
     }
 
     #[test]

@@ -22,7 +22,6 @@ pub mod messages;
 
 mod byte_codec;
 mod commits;
-mod consumer_protocol;
 mod heartbeat;
 mod ownership;
 mod proof;

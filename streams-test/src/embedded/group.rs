@@ -351,6 +351,7 @@ impl Group {
         if !matches!(self.phase, Phase::Joining { .. }) {
             for member in self.members.values_mut() {
                 if let Some(reply) = member.syncing.take() {
+                    member.seen = now;
                     reply.send(Err(rebalancing()));
                 }
             }

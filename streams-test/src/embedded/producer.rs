@@ -317,8 +317,8 @@ impl Producer for EmbeddedProducer {
             Err(error) => return Call::ready(Err(error)),
         };
         let (id, cell) = (handle.id.clone(), handle.identity.clone());
-        let named = cell.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if named {
+        // The answer to an earlier call may have been lost; after a begin it was heard of.
+        if handle.number > 0 {
             return Call::ready(Err(invalid(format!(
                 "the producer of {} was initialized already; make a new one",
                 id.name()

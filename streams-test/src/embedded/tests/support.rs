@@ -1,8 +1,8 @@
 //! What the tests share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streams_core::client::{
@@ -12,7 +12,9 @@ use streams_core::client::{
 };
 use streams_core::{Headers, client::FetchedBatch};
 
-use crate::embedded::{EmbeddedCluster, VirtualClock};
+use streams_core::time::Instant;
+
+use crate::embedded::{EmbeddedCluster, Fault, FaultPlan, Operation, Step, VirtualClock};
 
 pub(super) const SESSION: Duration = Duration::from_secs(10);
 pub(super) const REBALANCE: Duration = Duration::from_secs(60);
@@ -163,4 +165,30 @@ pub(super) fn sole_member(cluster: &EmbeddedCluster, group: &str) -> GroupMetada
     let joined = done(transport.join(join_request(&id))).unwrap();
     done(transport.sync(sync_request(&joined))).unwrap();
     metadata(group, &joined)
+}
+
+/// Faults for the next operations of a kind, in order; everything else goes well.
+#[derive(Default)]
+pub(super) struct Script(Mutex<Vec<(Step, Fault)>>);
+
+impl Script {
+    pub(super) fn new(cluster: &EmbeddedCluster) -> Arc<Self> {
+        let script = Arc::new(Self::default());
+        cluster.set_faults(Some(script.clone()));
+        script
+    }
+
+    pub(super) fn next(&self, step: Step, fault: Fault) {
+        self.0.lock().unwrap().push((step, fault));
+    }
+}
+
+impl FaultPlan for Script {
+    fn decide(&self, operation: &Operation<'_>, _now: Instant) -> Fault {
+        let mut planned = self.0.lock().unwrap();
+        match planned.iter().position(|(step, _)| *step == operation.step) {
+            Some(index) => planned.remove(index).1,
+            None => Fault::None,
+        }
+    }
 }

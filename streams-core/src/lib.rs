@@ -13,6 +13,7 @@ pub mod serdes;
 pub mod task_id;
 pub mod time;
 
+pub use config::{ResolvedConfig, StreamsConfig};
 pub use error::{BoxError, StreamsError};
 pub use reaction::{ErrorContext, Reaction, ThreadReaction};
 pub use record::{Headers, Record, RecordContext, RecordMetadata, RecordRef, Timestamp};

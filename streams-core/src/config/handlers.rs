@@ -13,7 +13,7 @@ pub type ErrorHandler = Arc<dyn Fn(&ErrorContext<'_>, &BoxError) -> Reaction + S
 pub type ThreadErrorHandler = Arc<dyn Fn(&StreamsError) -> ThreadReaction + Send + Sync>;
 /// Told how restoration goes.
 pub type RestoreListener = Arc<dyn Fn(&RestoreProgress) + Send + Sync>;
-/// Told each change of state: the new one, then the old one.
+/// Told each change of state: the old one, then the new one.
 pub type StateListener = Arc<dyn Fn(State, State) + Send + Sync>;
 
 /// Handlers and listeners. Called on stream threads: they must not block.

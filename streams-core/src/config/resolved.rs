@@ -1,0 +1,264 @@
+//! A configuration that was checked, as the runtime reads it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client_settings::ClientSettings;
+use super::handlers::Handlers;
+use crate::client::{ClientSupplier, Isolation};
+
+/// A configuration that was checked. The names are those of `docs/configuration.md`; durations
+/// and sizes have types.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ResolvedConfig {
+    /// Also the group's id.
+    pub application_id: Arc<str>,
+    /// `host:port,host:port`.
+    pub bootstrap_servers: Arc<str>,
+    /// Empty if it was not given.
+    pub client_id: String,
+
+    /// At least one.
+    pub num_stream_threads: usize,
+    /// What a commit covers.
+    pub processing_guarantee: ProcessingGuarantee,
+    /// Between commits.
+    pub commit_interval: Duration,
+    /// How long an idle thread waits.
+    pub poll: Duration,
+    /// Per partition and task.
+    pub buffered_records_per_partition: usize,
+    /// Taken from a partition at once.
+    pub max_poll_records: usize,
+    /// `None`: never wait for empty partitions.
+    pub max_task_idle: Option<Duration>,
+    /// `None`: records may lie in the future as far as they want.
+    pub max_future_skew: Option<Duration>,
+    /// Without progress.
+    pub task_timeout: Duration,
+    /// Without a committed position.
+    pub auto_offset_reset: OffsetReset,
+    /// For the builder of the DSL.
+    pub topology_optimization: TopologyOptimization,
+    /// Counted names are refused.
+    pub ensure_explicit_internal_resource_naming: bool,
+    /// Global processors have the processing handler too.
+    pub processing_exception_handler_global_enabled: bool,
+
+    /// Without the application's id.
+    pub state_dir: PathBuf,
+    /// Whether `state_dir` is the default: worth a warning if there is state on disk.
+    pub state_dir_is_temporary: bool,
+    /// Of this process.
+    pub memory_budget_bytes: u64,
+    /// Whether tables forward one change per key and commit.
+    pub emit_on_commit: bool,
+    /// For stores that do not say it themselves.
+    pub default_dsl_store: DslStore,
+    /// Committed state that is only in memory, at most.
+    pub state_flush_interval: Duration,
+    /// Until the state of a task that went elsewhere is removed.
+    pub state_cleanup_delay: Duration,
+    /// `None`: old state is kept at start.
+    pub state_cleanup_dir_max_age: Option<Duration>,
+    /// Permissions of the state directory.
+    pub allow_os_group_write_access: bool,
+    /// Beyond the store's.
+    pub windowstore_changelog_additional_retention: Duration,
+
+    /// Of internal topics; -1 is the broker's default.
+    pub replication_factor: i16,
+    /// Of repartition topics.
+    pub repartition_purge_interval: Duration,
+    /// Of internal topics, by the broker's names (`topic.` prefix).
+    pub topic_configs: BTreeMap<String, String>,
+
+    /// Per task.
+    pub num_standby_replicas: usize,
+    /// At a time.
+    pub max_warmup_replicas: usize,
+    /// In records.
+    pub acceptable_recovery_lag: i64,
+    /// While warm-ups run.
+    pub probing_rebalance_interval: Duration,
+    /// After which silence a member is dead.
+    pub session_timeout: Duration,
+    /// Well below the session timeout.
+    pub heartbeat_interval: Duration,
+    /// Without progress of a thread; also the rebalance timeout.
+    pub max_poll_interval: Duration,
+    /// Static membership.
+    pub group_instance_id: Option<String>,
+    /// Who assigns.
+    pub group_protocol: GroupProtocol,
+    /// Of this instance.
+    pub client_rack: Option<String>,
+    /// `client.tag.` settings.
+    pub client_tags: BTreeMap<String, String>,
+    /// Names of client tags, most important first.
+    pub rack_aware_assignment_tags: Vec<String>,
+    /// Of active tasks.
+    pub rack_aware_assignment_strategy: RackAwareStrategy,
+    /// `None`: the strategy's default.
+    pub rack_aware_assignment_traffic_cost: Option<u32>,
+    /// `None`: the strategy's default.
+    pub rack_aware_assignment_non_overlap_cost: Option<u32>,
+    /// Where others reach this instance's stores.
+    pub application_server: Option<HostInfo>,
+
+    /// Of one request to the broker.
+    pub request_timeout: Duration,
+    /// Between attempts.
+    pub retry_backoff: Duration,
+    /// Of a transaction that is left open.
+    pub transaction_timeout: Duration,
+    /// Settings by librdkafka's names.
+    pub client_settings: ClientSettings,
+
+    /// Which metrics are recorded.
+    pub metrics_recording_level: RecordingLevel,
+    /// `None`: no summaries.
+    pub log_summary_interval: Option<Duration>,
+
+    /// What the application is asked and told.
+    pub handlers: Handlers,
+    /// Another client than librdkafka and our own connections.
+    pub client: Option<Arc<dyn ClientSupplier>>,
+    /// For the log, at start.
+    pub warnings: Vec<String>,
+}
+
+impl ResolvedConfig {
+    /// Whether input positions, state and output are one transaction.
+    pub fn exactly_once(&self) -> bool {
+        self.processing_guarantee == ProcessingGuarantee::ExactlyOnceV2
+    }
+
+    /// What consumers see.
+    pub fn isolation(&self) -> Isolation {
+        if self.exactly_once() { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+    }
+
+    /// How long a rebalance waits for a member.
+    pub fn rebalance_timeout(&self) -> Duration {
+        self.max_poll_interval
+    }
+}
+
+/// Without secrets, handlers and the client.
+impl fmt::Debug for ResolvedConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResolvedConfig")
+            .field("application_id", &self.application_id)
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("num_stream_threads", &self.num_stream_threads)
+            .field("processing_guarantee", &self.processing_guarantee)
+            .field("commit_interval", &self.commit_interval)
+            .field("state_dir", &self.state_dir)
+            .field("memory_budget_bytes", &self.memory_budget_bytes)
+            .field("group_protocol", &self.group_protocol)
+            .field("client_settings", &self.client_settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a commit covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProcessingGuarantee {
+    /// Input may be processed again after a failure.
+    #[default]
+    AtLeastOnce,
+    /// Input positions, state and output are one transaction.
+    ExactlyOnceV2,
+}
+
+/// Where to begin without a committed position, or when it is not in the log any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// At the first record.
+    Earliest,
+    /// At the end.
+    Latest,
+    /// It is an error.
+    None,
+    /// At the first record that is not older.
+    ByDuration(Duration),
+}
+
+/// Which rewrites the DSL's builder may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopologyOptimization {
+    /// A table's source topic serves as its changelog.
+    pub reuse_ktable_source_topics: bool,
+    /// Repartition topics of one stream become one.
+    pub merge_repartition_topics: bool,
+    /// A stream joined with itself has one store.
+    pub single_store_self_join: bool,
+}
+
+/// Where stores lie that do not say it themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DslStore {
+    /// On disk.
+    #[default]
+    RocksDb,
+    /// In memory.
+    InMemory,
+}
+
+/// Who assigns tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// A member of the group.
+    #[default]
+    Classic,
+    /// The broker (KIP-1071).
+    Streams,
+}
+
+/// Whether tasks are assigned so that less is read across racks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RackAwareStrategy {
+    /// Racks do not matter.
+    #[default]
+    None,
+    /// As little as possible is read across racks.
+    MinTraffic,
+    /// The same, with the tasks of each sub-topology spread.
+    BalanceSubtopology,
+}
+
+/// Which metrics are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordingLevel {
+    /// Those that cost nothing.
+    #[default]
+    Info,
+    /// Those of tasks, nodes and stores too.
+    Debug,
+    /// All.
+    Trace,
+}
+
+/// Where an instance is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostInfo {
+    /// A name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl fmt::Display for HostInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}

@@ -42,8 +42,8 @@ impl ApplyJob {
         let metadata = self.frozen.metadata.encode(&self.guard.spec.store_type);
         let result = self.instance.write(SortedWrite {
             row_count: layer.len(),
-            bytes: layer.payload_bytes(),
-            rows: Box::new(layer.sorted_rows()),
+            bytes: layer.bytes(),
+            rows: Box::new(layer.rows()),
             metadata: Some(&metadata),
             into_empty: false,
         });

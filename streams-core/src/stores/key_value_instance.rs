@@ -1,0 +1,401 @@
+//! A key-value store of one task: serdes, typed cache, and the layers below.
+
+use std::cmp::Ordering;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use state_stores::{Attempt, Direction, KeyRange, LayeredStore, ScanEnd};
+
+use super::changelog::{ChangelogRecord, ChangelogWriter};
+use super::cursor::Walk;
+use super::held::Held;
+use super::store::{StoreInstance, StoreParts};
+use super::typed_cache::{Aside, Base, Row, TypedCache};
+use crate::error::BoxError;
+use crate::processor::Data;
+use crate::record::{Headers, RecordContext, Timestamp};
+use crate::serdes::{Serde, SerdeContext, SerdeRef};
+
+/// Rows of the first batch of a cursor; each further batch is twice as large.
+const FIRST_BATCH_ROWS: usize = 16;
+/// Rows of a batch at most.
+const BATCH_ROWS_MAX: usize = 512;
+/// A stored value begins with its time.
+const TIMESTAMP_BYTES: usize = 8;
+
+/// A key-value store in a task's slot.
+pub struct KeyValueInstance<K, V> {
+    name: Arc<str>,
+    topic: Arc<str>,
+    layers: LayeredStore,
+    cache: TypedCache<V>,
+    key_serde: SerdeRef<K>,
+    value_serde: SerdeRef<V>,
+    /// The serialised key in hand.
+    scratch: Vec<u8>,
+    headers: Headers,
+}
+
+impl<K: Data, V: Data> KeyValueInstance<K, V> {
+    pub(super) fn new(parts: StoreParts, key: SerdeRef<K>, value: SerdeRef<V>) -> Self {
+        let StoreParts { name, topic, layers } = parts;
+        Self {
+            name,
+            topic,
+            layers,
+            cache: TypedCache::new(),
+            key_serde: key,
+            value_serde: value,
+            scratch: Vec::new(),
+            headers: Headers::new(),
+        }
+    }
+
+    /// The row of `key`, read from below if need be.
+    pub(super) fn load(&mut self, key: &K) -> Result<u32, BoxError> {
+        self.serialize_key(key)?;
+        let hash = self.cache.hash(&self.scratch);
+        match self.cache.find(hash, &self.scratch) {
+            Some(at) => Ok(at),
+            None => self.read(hash),
+        }
+    }
+
+    /// The row of `key`, without a look below: its value may be wrong, its key is right.
+    pub(super) fn place(&mut self, key: &K) -> Result<u32, BoxError> {
+        self.serialize_key(key)?;
+        let hash = self.cache.hash(&self.scratch);
+        Ok(match self.cache.find(hash, &self.scratch) {
+            Some(at) => at,
+            None => self.cache.insert(hash, &self.scratch, None, -1, 0, Base::Unread),
+        })
+    }
+
+    pub(super) fn row(&self, at: u32) -> &Row<V> {
+        self.cache.row(at)
+    }
+
+    pub(super) fn row_to_write(&mut self, at: u32) -> &mut Row<V> {
+        self.cache.row_to_write(at)
+    }
+
+    pub(super) fn put_aside(&mut self, at: u32, emitted: Option<Held<V>>, record: &RecordContext) {
+        self.cache.put_aside(at, emitted, record);
+    }
+
+    /// The next change that was put aside: its key, and its row.
+    pub(super) fn take_aside(&mut self) -> Result<Option<(K, u32, Aside<V>)>, BoxError> {
+        let Some((at, aside)) = self.cache.take_aside() else { return Ok(None) };
+        let mut cx = SerdeContext::key(&self.topic, &mut self.headers);
+        let key = self.key_serde.deserialize(&self.cache.row(at).key, &mut cx)?;
+        Ok(Some((key, at, aside)))
+    }
+
+    /// How many keys there are, roughly.
+    pub(super) fn approximate_len(&self) -> u64 {
+        let (mut more, mut fewer) = (0, 0);
+        for row in self.cache.dirty_rows() {
+            match (row.value.is_some(), row.base) {
+                (true, Base::Absent) => more += 1,
+                (false, Base::Present) => fewer += 1,
+                _ => {}
+            }
+        }
+        (self.layers.approximate_len() + more).saturating_sub(fewer)
+    }
+
+    #[inline]
+    fn serialize_key(&mut self, key: &K) -> Result<(), BoxError> {
+        self.scratch.clear();
+        let mut cx = SerdeContext::key(&self.topic, &mut self.headers);
+        self.key_serde.serialize(key, &mut self.scratch, &mut cx)
+    }
+
+    /// Caches what the layers below have for the key in hand.
+    fn read(&mut self, hash: u64) -> Result<u32, BoxError> {
+        let Self { layers, cache, value_serde, scratch, topic, headers, .. } = self;
+        layers.get_with(scratch, |bytes| {
+            let Some(bytes) = bytes else {
+                return Ok(cache.insert(hash, scratch, None, -1, 0, Base::Absent));
+            };
+            let mut cx = SerdeContext::value(topic, headers);
+            let (value, timestamp) = decode(value_serde, bytes, &mut cx)?;
+            let value = Some(Held::new(value));
+            Ok(cache.insert(hash, scratch, value, timestamp, bytes.len(), Base::Present))
+        })?
+    }
+}
+
+fn decode<V: 'static>(
+    serde: &SerdeRef<V>,
+    bytes: &[u8],
+    cx: &mut SerdeContext<'_>,
+) -> Result<(V, i64), BoxError> {
+    let (timestamp, value) =
+        bytes.split_first_chunk::<TIMESTAMP_BYTES>().ok_or(StoredValueTooShort(bytes.len()))?;
+    Ok((serde.deserialize(value, cx)?, i64::from_be_bytes(*timestamp)))
+}
+
+impl<K: Data, V: Data> StoreInstance for KeyValueInstance<K, V> {
+    fn is_dirty(&self) -> bool {
+        self.cache.is_dirty()
+    }
+
+    fn dirty_bytes(&self) -> usize {
+        self.cache.dirty_bytes()
+    }
+
+    fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    fn evict(&mut self, bytes_max: usize) {
+        self.cache.evict(bytes_max);
+    }
+
+    fn has_emissions(&self) -> bool {
+        self.cache.has_aside()
+    }
+
+    fn seal(
+        &mut self,
+        attempt: Attempt,
+        mut changelog: Option<&mut ChangelogWriter<'_>>,
+    ) -> Result<(), BoxError> {
+        let mut writes = Vec::new();
+        let mut bytes = Vec::new();
+        let Self { cache, value_serde, topic, headers, .. } = self;
+        cache
+            .seal(|row| -> Result<usize, BoxError> {
+                bytes.clear();
+                if let Some(value) = &row.value {
+                    bytes.extend_from_slice(&row.timestamp.to_be_bytes());
+                    let mut cx = SerdeContext::value(topic, headers);
+                    value_serde.serialize(value, &mut bytes, &mut cx)?;
+                } else if row.base == Base::Absent {
+                    // It came and went within this interval, or never was.
+                    return Ok(0);
+                }
+                let value = row.value.is_some().then_some(&bytes[..]);
+                if let Some(changelog) = &mut changelog {
+                    changelog.write(ChangelogRecord {
+                        key: &row.key,
+                        value: value.map(|value| &value[TIMESTAMP_BYTES..]),
+                        timestamp: Timestamp::from_millis(row.timestamp),
+                    })?;
+                }
+                writes.push((row.key.clone(), value.map(Into::into)));
+                Ok(bytes.len())
+            })
+            .map_err(|error| SealError { store: self.name.clone(), error })?;
+        self.layers.seal(attempt, writes);
+        Ok(())
+    }
+
+    fn layers(&self) -> &LayeredStore {
+        &self.layers
+    }
+
+    fn layers_mut(&mut self) -> &mut LayeredStore {
+        &mut self.layers
+    }
+
+    fn into_layers(self: Box<Self>) -> LayeredStore {
+        self.layers
+    }
+}
+
+/// A range of keys, and how far a cursor came in it.
+pub struct KeyValueWalk<K> {
+    range: WalkRange<K>,
+    direction: Direction,
+    rows_max: usize,
+}
+
+enum WalkRange<K> {
+    /// Not begun: keys are serialised when the store is at hand.
+    Keys(Bound<K>, Bound<K>),
+    Bytes(KeyRange),
+    Done,
+}
+
+impl<K> KeyValueWalk<K> {
+    pub(super) fn keys(lower: Bound<K>, upper: Bound<K>) -> Self {
+        Self::new(WalkRange::Keys(lower, upper))
+    }
+
+    pub(super) fn bytes(range: KeyRange) -> Self {
+        Self::new(WalkRange::Bytes(range))
+    }
+
+    fn new(range: WalkRange<K>) -> Self {
+        Self { range, direction: Direction::Forward, rows_max: FIRST_BATCH_ROWS }
+    }
+}
+
+impl<K: Send + 'static> Walk for KeyValueWalk<K> {
+    fn reverse(&mut self) {
+        self.direction = match self.direction {
+            Direction::Forward => Direction::Backward,
+            Direction::Backward => Direction::Forward,
+        };
+    }
+}
+
+impl<K: Data, V: Data> KeyValueInstance<K, V> {
+    /// Appends the next rows of `walk`: key, value and time.
+    pub(super) fn read_ahead(
+        &mut self,
+        walk: &mut KeyValueWalk<K>,
+        mut yield_row: impl FnMut(K, Held<V>, Timestamp),
+    ) -> Result<(), BoxError> {
+        self.begin(walk)?;
+        let mut below = Vec::new();
+        let mut found = false;
+        while let (false, WalkRange::Bytes(range)) = (found, &walk.range) {
+            below.clear();
+            let end = self.layers.scan(range, walk.direction, walk.rows_max, &mut below)?;
+            let (seen, mut rest) = split(range, end, walk.direction);
+            let merged = merge(&mut self.cache, below.drain(..), &seen, walk);
+            if let Some(last) = &merged.full_at {
+                rest = Some(after(range, last, walk.direction));
+            }
+            for (key, value) in merged.rows {
+                found = true;
+                let mut cx = SerdeContext::key(&self.topic, &mut self.headers);
+                let key = self.key_serde.deserialize(&key, &mut cx)?;
+                let (value, timestamp) = match value {
+                    Found::Above(value, timestamp) => (value, timestamp),
+                    Found::Below(bytes) => {
+                        let mut cx = SerdeContext::value(&self.topic, &mut self.headers);
+                        let (value, timestamp) = decode(&self.value_serde, &bytes, &mut cx)?;
+                        (Held::new(value), timestamp)
+                    }
+                };
+                yield_row(key, value, Timestamp::from_millis(timestamp));
+            }
+            walk.rows_max = (walk.rows_max * 2).min(BATCH_ROWS_MAX);
+            walk.range = match rest {
+                Some(rest) if !rest.is_empty() => WalkRange::Bytes(rest),
+                _ => WalkRange::Done,
+            };
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, walk: &mut KeyValueWalk<K>) -> Result<(), BoxError> {
+        let WalkRange::Keys(lower, upper) = &walk.range else { return Ok(()) };
+        let mut bound = |key: &K, after: bool| -> Result<Box<[u8]>, BoxError> {
+            self.serialize_key(key)?;
+            if after {
+                self.scratch.push(0);
+            }
+            Ok(self.scratch.as_slice().into())
+        };
+        let lower = match lower {
+            Bound::Included(key) => bound(key, false)?,
+            Bound::Excluded(key) => bound(key, true)?,
+            Bound::Unbounded => Box::default(),
+        };
+        let upper = match upper {
+            Bound::Included(key) => Some(bound(key, true)?),
+            Bound::Excluded(key) => Some(bound(key, false)?),
+            Bound::Unbounded => None,
+        };
+        walk.range = WalkRange::Bytes(KeyRange { lower, upper });
+        Ok(())
+    }
+}
+
+/// A row's value: of the cache, or still as bytes.
+enum Found<V> {
+    Above(Held<V>, i64),
+    Below(Box<[u8]>),
+}
+
+struct Merged<V> {
+    rows: Vec<(Box<[u8]>, Found<V>)>,
+    /// The last key that was looked at, if there may be more in the range.
+    full_at: Option<Box<[u8]>>,
+}
+
+/// Lays the dirty rows of `seen` over the rows from below, up to the walk's batch.
+fn merge<K, V: Clone>(
+    cache: &mut TypedCache<V>,
+    below: impl Iterator<Item = state_stores::Row>,
+    seen: &KeyRange,
+    walk: &KeyValueWalk<K>,
+) -> Merged<V> {
+    let mut merged = Merged { rows: Vec::new(), full_at: None };
+    if seen.is_empty() {
+        return merged;
+    }
+    let upper = seen.upper.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let dirty = cache.dirty_range(Bound::Included(&*seen.lower), upper);
+    let forward = walk.direction == Direction::Forward;
+    let dirty: &mut dyn Iterator<Item = (&[u8], &Row<V>)> =
+        if forward { &mut { dirty } } else { &mut dirty.rev() };
+    let (mut dirty, mut below) = (dirty.peekable(), below.peekable());
+    while merged.rows.len() < walk.rows_max {
+        let order = match (dirty.peek(), below.peek()) {
+            (None, None) => return merged,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((above, _)), Some((key, _))) if forward => (*above).cmp(key),
+            (Some((above, _)), Some((key, _))) => (**key).cmp(above),
+        };
+        if order == Ordering::Greater {
+            merged.rows.extend(below.next().map(|(key, value)| (key, Found::Below(value))));
+            continue;
+        }
+        if order == Ordering::Equal {
+            below.next();
+        }
+        if let Some((key, row)) = dirty.next()
+            && let Some(value) = &row.value
+        {
+            merged.rows.push((key.into(), Found::Above(value.clone(), row.timestamp)));
+        }
+    }
+    merged.full_at = merged.rows.last().map(|(key, _)| key.clone());
+    merged
+}
+
+/// The part of `range` that a scan has seen, and the part that is left.
+fn split(range: &KeyRange, end: ScanEnd, direction: Direction) -> (KeyRange, Option<KeyRange>) {
+    match (end, direction) {
+        (ScanEnd::Done, _) => (range.clone(), None),
+        (ScanEnd::More(rest), Direction::Forward) => {
+            let seen = KeyRange { lower: range.lower.clone(), upper: Some(rest.lower.clone()) };
+            (seen, Some(rest))
+        }
+        (ScanEnd::More(rest), Direction::Backward) => {
+            let lower = rest.upper.clone().unwrap_or_default();
+            (KeyRange { lower, upper: range.upper.clone() }, Some(rest))
+        }
+    }
+}
+
+/// What is left of `range` when `key` was yielded.
+fn after(range: &KeyRange, key: &[u8], direction: Direction) -> KeyRange {
+    match direction {
+        Direction::Forward => {
+            let mut lower = key.to_vec();
+            lower.push(0);
+            KeyRange { lower: lower.into(), upper: range.upper.clone() }
+        }
+        Direction::Backward => KeyRange { lower: range.lower.clone(), upper: Some(key.into()) },
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a stored value has {0} bytes, fewer than its time takes: the store has another format")]
+struct StoredValueTooShort(usize);
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the changes of store `{store}`: {error}")]
+struct SealError {
+    store: Arc<str>,
+    #[source]
+    error: BoxError,
+}

@@ -32,6 +32,20 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// It is a [`ClientSupplier`], so that it goes into the configuration as the client, and gives
 /// tests direct access to its topics.
+///
+/// ```
+/// use streams_core::client::{Isolation, MemoryRecord};
+/// use streams_test::EmbeddedCluster;
+///
+/// let cluster = EmbeddedCluster::new();
+/// cluster.create_topic("words", 1)?;
+/// let word = MemoryRecord { value: Some(b"hello".as_slice().into()), ..Default::default() };
+/// assert_eq!(cluster.append("words", 0, word)?, 0);
+///
+/// let records = cluster.read("words", 0, 0, Isolation::ReadCommitted);
+/// assert_eq!(records[0].1.value.as_deref(), Some(b"hello".as_slice()));
+/// # Ok::<(), streams_core::client::ClientError>(())
+/// ```
 #[derive(Clone)]
 pub struct EmbeddedCluster(pub(super) Arc<Cluster>);
 

@@ -42,10 +42,6 @@ impl Partition {
         Self { name, state: Mutex::new(state) }
     }
 
-    pub(super) fn name(&self) -> &TopicPartition {
-        &self.name
-    }
-
     /// Reads or changes the log, and wakes who waits for its end to move.
     pub(super) fn with_log<T>(&self, change: impl FnOnce(&mut Log) -> T) -> Result<T, ClientError> {
         let mut state = self.lock();

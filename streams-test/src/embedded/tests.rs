@@ -6,4 +6,5 @@ mod groups;
 mod log_model;
 mod logs;
 mod support;
+mod threads;
 mod transactions;

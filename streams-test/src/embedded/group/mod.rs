@@ -1,19 +1,19 @@
 //! One group under the classic protocol: members, generations, rebalances.
 
+mod checks;
+mod member;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use streams_core::client::{
-    ClientError, GroupError, GroupMetadata, JoinRequest, JoinResponse, Reply, SyncRequest,
+    ClientError, GroupMetadata, JoinRequest, JoinResponse, Reply, SyncRequest,
 };
 use streams_core::time::Instant;
 
+use self::checks::{fenced_instance, rebalancing};
+use self::member::Member;
 use super::coordinator::unknown_member;
-
-/// The broker's default of `group.max.session.timeout.ms`. There is no least one here, so that
-/// tests on the machine's clock are quick.
-const SESSION_TIMEOUT_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// Answers members as a broker's coordinator does; waits by keeping their replies.
 #[derive(Default)]
@@ -43,24 +43,6 @@ enum Phase {
     /// Waits for the leader's assignment.
     Syncing,
     Stable,
-}
-
-struct Member {
-    /// Who joined the group first leads.
-    order: u64,
-    instance_id: Option<String>,
-    session_timeout: Duration,
-    rebalance_timeout: Duration,
-    subscription: Vec<u8>,
-    /// Part of what it subscribes: a change of either is news for the leader.
-    topics: Vec<Arc<str>>,
-    assignment: Vec<u8>,
-    /// When it was last heard of.
-    seen: Instant,
-    joining: Option<Reply<JoinResponse>>,
-    syncing: Option<Reply<Vec<u8>>>,
-    /// Its sync of this generation arrived.
-    synced: bool,
 }
 
 /// Whether a commit is part of a transaction.
@@ -178,68 +160,6 @@ impl Group {
             .chain(joining)
             .chain(self.sync_deadline)
             .min()
-    }
-
-    fn check_join(&self, request: &JoinRequest) -> Result<(), ClientError> {
-        if request.session_timeout.is_zero() || request.session_timeout > SESSION_TIMEOUT_MAX {
-            return Err(ClientError::group(
-                GroupError::InvalidSessionTimeout,
-                format!("a session timeout is more than zero and at most {SESSION_TIMEOUT_MAX:?}"),
-            ));
-        }
-        let others = self.members.keys().any(|id| *id != request.member_id);
-        if others && self.protocol != request.protocol.0 {
-            return Err(ClientError::group(
-                GroupError::InconsistentProtocol,
-                format!("the group assigns by {}, not by {}", self.protocol, request.protocol.0),
-            ));
-        }
-        self.check_instance(&request.member_id, request.instance_id.as_deref())
-    }
-
-    fn check_sync(&self, request: &SyncRequest) -> Result<(), ClientError> {
-        self.check_instance(&request.member_id, request.instance_id.as_deref())?;
-        if !self.members.contains_key(&request.member_id) {
-            return Err(unknown_member(&request.member_id));
-        }
-        if request.generation != self.generation {
-            return Err(self.illegal_generation(request.generation));
-        }
-        if request.protocol != self.protocol {
-            return Err(ClientError::group(
-                GroupError::InconsistentProtocol,
-                format!("the group assigns by {}, not by {}", self.protocol, request.protocol),
-            ));
-        }
-        match self.phase {
-            Phase::Joining { .. } => Err(rebalancing()),
-            Phase::Empty | Phase::Syncing | Phase::Stable => Ok(()),
-        }
-    }
-
-    /// Whether a static member's id is still the one of its instance.
-    fn check_instance(&self, member_id: &str, instance: Option<&str>) -> Result<(), ClientError> {
-        let Some(instance) = instance else { return Ok(()) };
-        match self.id_of_instance(instance) {
-            Some(id) if !member_id.is_empty() && id != member_id => Err(fenced_instance(instance)),
-            _ => Ok(()),
-        }
-    }
-
-    /// A member with the right generation, which is heard of by this.
-    fn check_member(
-        &mut self,
-        member_id: &str,
-        generation: i32,
-        now: Instant,
-    ) -> Result<(), ClientError> {
-        let current = self.generation;
-        let member = self.members.get_mut(member_id).ok_or_else(|| unknown_member(member_id))?;
-        if generation != current {
-            return Err(self.illegal_generation(generation));
-        }
-        member.seen = now;
-        Ok(())
     }
 
     fn hand_out_id(&mut self, request: &JoinRequest, now: Instant, reply: Reply<JoinResponse>) {
@@ -454,40 +374,4 @@ impl Group {
     fn rebalance_timeout(&self) -> Duration {
         self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
     }
-
-    fn illegal_generation(&self, generation: i32) -> ClientError {
-        ClientError::group(
-            GroupError::IllegalGeneration,
-            format!("the group is in generation {}, not {generation}; join again", self.generation),
-        )
-    }
-}
-
-impl Member {
-    /// When its session ends; never while it waits for an answer.
-    fn expiry(&self) -> Option<Instant> {
-        let waits = self.joining.is_some() || self.syncing.is_some();
-        (!waits).then(|| self.seen + self.session_timeout)
-    }
-
-    /// Answers what it waits for with an error.
-    fn refuse(&mut self, error: &ClientError) {
-        if let Some(reply) = self.joining.take() {
-            reply.send(Err(error.clone()));
-        }
-        if let Some(reply) = self.syncing.take() {
-            reply.send(Err(error.clone()));
-        }
-    }
-}
-
-fn rebalancing() -> ClientError {
-    ClientError::group(GroupError::RebalanceInProgress, "the group is rebalancing; join again")
-}
-
-fn fenced_instance(instance: &str) -> ClientError {
-    ClientError::group(
-        GroupError::FencedInstance,
-        format!("another member took instance id {instance}; give each instance its own"),
-    )
 }

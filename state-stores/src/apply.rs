@@ -42,8 +42,8 @@ impl ApplyJob {
         let metadata = self.frozen.metadata.encode(&self.guard.spec.store_type);
         let result = self.instance.write(SortedWrite {
             row_count: layer.len(),
-            bytes: layer.bytes(),
-            rows: Box::new(layer.rows()),
+            bytes: layer.payload_bytes(),
+            rows: Box::new(layer.sorted_rows()),
             metadata: Some(&metadata),
             into_empty: false,
         });

@@ -1,11 +1,11 @@
 //! Restoring a store from its changelog: large sorted runs, each with the metadata row it goes up
 //! to.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::directory::StoreGuard;
 use crate::engine::{Instance, InstanceId, SortedWrite};
-use crate::layer::LayerRow;
+use crate::layer::{LayerRow, head};
 use crate::{StateError, StoreMetadata};
 
 /// A run is written when it holds this much: it is what a load needs of memory, once.
@@ -22,6 +22,8 @@ pub struct BulkLoad {
     run_bytes_max: usize,
     into_empty: bool,
     written: Option<StoreMetadata>,
+    /// Lives as long as the load.
+    token: Arc<()>,
 }
 
 /// A finished load, to be given to [`LayeredStore::finish_load`](crate::LayeredStore::finish_load).
@@ -47,7 +49,12 @@ impl BulkLoad {
             run_bytes_max: RUN_BYTES_MAX,
             into_empty,
             written: None,
+            token: Arc::new(()),
         }
+    }
+
+    pub(crate) fn token(&self) -> Weak<()> {
+        Arc::downgrade(&self.token)
     }
 
     /// The same load with runs of about `bytes` (64 MB by default).
@@ -95,7 +102,7 @@ impl BulkLoad {
         let row = metadata.encode(&self.guard.spec.store_type);
         self.instance.write(SortedWrite {
             row_count: self.run.rows.len(),
-            bytes: self.run.bytes,
+            bytes: self.run.buffer.len(),
             rows: Box::new(self.run.rows()),
             metadata: Some(&row),
             into_empty: self.into_empty,
@@ -167,11 +174,4 @@ impl Run {
         self.rows.clear();
         self.bytes = 0;
     }
-}
-
-fn head(key: &[u8]) -> u64 {
-    let mut head = [0; 8];
-    let len = key.len().min(8);
-    head[..len].copy_from_slice(&key[..len]);
-    u64::from_be_bytes(head)
 }

@@ -45,7 +45,7 @@ struct Upkeep {
 
 impl Upkeep {
     fn of(inventory: &Inventory) -> Self {
-        Self { swept: inventory.is_new(), ..Self::default() }
+        Self { swept: !inventory.may_have_orphans(), ..Self::default() }
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Inventory {
     reserved_to: u32,
     /// Whether rows were written since the last flush.
     dirty: bool,
+    /// Whether rows were found that this version cannot read.
+    has_unreadable: bool,
 }
 
 impl Inventory {
@@ -70,19 +72,22 @@ impl Inventory {
             next_id: 1,
             reserved_to: 1,
             dirty: false,
+            has_unreadable: false,
         };
         rows.scan(&KeyRange::all(), Direction::Forward, &mut |key, value| {
             if inventory.load_row(key, value).is_none() {
                 tracing::warn!(?key, ?value, "a row of the state inventory cannot be read");
+                inventory.has_unreadable = true;
             }
             ControlFlow::Continue(())
         })?;
+        inventory.never_reuse_known_ids();
         Ok(inventory)
     }
 
-    /// Whether no id was ever given out.
-    pub(crate) fn is_new(&self) -> bool {
-        self.next_id == 1
+    /// Whether rows may exist that no store owns, and it is certain which they are.
+    pub(crate) fn may_have_orphans(&self) -> bool {
+        self.next_id > 1 && !self.has_unreadable
     }
 
     pub(crate) fn find(&self, task: TaskKey, store: &str) -> Option<&Incarnation> {
@@ -190,11 +195,21 @@ impl Inventory {
         self.dirty = true;
         self.rows.write(SortedWrite {
             row_count: layer.len(),
-            bytes: layer.bytes(),
-            rows: Box::new(layer.rows()),
+            bytes: layer.payload_bytes(),
+            rows: Box::new(layer.sorted_rows()),
             metadata: None,
             into_empty: false,
         })
+    }
+
+    fn never_reuse_known_ids(&mut self) {
+        let stores = self.stores.values().map(|found| found.id);
+        if let Some(last) = stores.chain(self.retired.keys().copied()).max()
+            && last.0 >= self.next_id
+        {
+            self.next_id = last.0 + 1;
+            self.reserved_to = self.next_id;
+        }
     }
 
     fn load_row(&mut self, key: &[u8], value: &[u8]) -> Option<()> {

@@ -1,6 +1,6 @@
 //! One store of one task: layers of writes over an engine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::apply::FrozenLayer;
 use crate::database::Database;
@@ -11,7 +11,7 @@ use crate::layer::Layer;
 use crate::merge::scan_merged;
 use crate::{
     Applied, ApplyJob, BulkLoad, Direction, KeyRange, Loaded, Row, ScanEnd, StateError,
-    StoreMetadata, StoreSpec, Write,
+    StoreMetadata, StoreSpec,
 };
 
 /// Numbers the attempts to commit of one task, in order.
@@ -39,6 +39,8 @@ pub struct LayeredStore {
     committed_since_ms: Option<i64>,
     frozen: Option<Arc<FrozenLayer>>,
     applied_metadata: Option<StoreMetadata>,
+    /// Whether a bulk load lives.
+    load: Weak<()>,
 }
 
 struct Sealed {
@@ -65,16 +67,15 @@ impl LayeredStore {
             return Err(incompatible(misfit));
         }
         let instance = database.instance(&incarnation)?;
-        let applied_metadata = match instance.metadata()? {
-            None => None,
-            Some(row) => {
-                let (metadata, store_type) = StoreMetadata::decode(&row).map_err(&incompatible)?;
-                if store_type != spec.store_type {
-                    return Err(incompatible(store_type));
-                }
-                Some(metadata)
-            }
-        };
+        let row = instance.metadata()?;
+        let found =
+            row.map(|row| StoreMetadata::decode(&row)).transpose().map_err(&incompatible)?;
+        if let Some((_, store_type)) = &found
+            && *store_type != spec.store_type
+        {
+            return Err(incompatible(store_type.clone()));
+        }
+        let applied_metadata = found.map(|(metadata, _)| metadata);
         Ok(Self {
             guard,
             database,
@@ -86,6 +87,7 @@ impl LayeredStore {
             committed_since_ms: None,
             frozen: None,
             applied_metadata,
+            load: Weak::new(),
         })
     }
 
@@ -137,13 +139,22 @@ impl LayeredStore {
         scan_merged(self.layers(), &*self.instance, range, direction, rows_max, out)
     }
 
-    /// Puts `writes` on top of the store, tied to `attempt`: later writes of a key win.
-    pub fn seal(&mut self, attempt: Attempt, writes: Vec<Write>) {
-        if writes.is_empty() {
-            return;
-        }
+    /// Puts `writes` on top of the store, tied to `attempt`: later writes of a key win, and
+    /// `None` deletes. The bytes are copied, so an iterator over borrowed keys and values serves
+    /// as well as a `Vec<Write>`.
+    ///
+    /// # Panics
+    /// If a key or a value has 4 GB or more.
+    pub fn seal<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        attempt: Attempt,
+        writes: impl IntoIterator<Item = (K, Option<V>)>,
+    ) {
         debug_assert!(self.sealed.last().is_none_or(|newest| newest.attempt <= attempt));
-        self.sealed.push(Sealed { attempt, layer: Layer::from_writes(writes) });
+        let layer = Layer::from_writes(writes);
+        if layer.len() > 0 {
+            self.sealed.push(Sealed { attempt, layer });
+        }
     }
 
     /// `attempt` was committed to Kafka, and with it all attempts before: their layers become the
@@ -194,9 +205,12 @@ impl LayeredStore {
     }
 
     /// Freezes the committed layer and hands out the job that writes it to the engine; `None` if
-    /// there is nothing to apply or a job is under way. A job that was lost or failed is handed
+    /// there is nothing to apply or a job or a bulk load is under way. A job that was lost or failed is handed
     /// out again.
     pub fn apply(&mut self) -> Option<ApplyJob> {
+        if self.load.strong_count() > 0 {
+            return None;
+        }
         if let Some(frozen) = &self.frozen {
             // The job and its outcome hold it too: nobody else can, so nothing is under way.
             return (Arc::strong_count(frozen) == 1).then(|| self.job(frozen));
@@ -232,21 +246,27 @@ impl LayeredStore {
     /// each run when it is written.
     ///
     /// # Errors
-    /// [`StateError::LayersPending`] if there are layers: they would hide newer rows.
+    /// [`StateError::LayersPending`] if there are layers, which would hide newer rows;
+    /// [`StateError::StoreOpen`] if another load has not ended; what the engine reports.
     pub fn bulk_load(&mut self) -> Result<BulkLoad, StateError> {
+        let task = self.guard.task();
+        let store = self.guard.spec.name.clone();
         if !self.sealed.is_empty() || self.committed_metadata.is_some() || self.frozen.is_some() {
-            return Err(StateError::LayersPending {
-                task: self.guard.task(),
-                store: self.guard.spec.name.clone(),
-                action: "a bulk load",
-            });
+            return Err(StateError::LayersPending { task, store, action: "a bulk load" });
         }
-        Ok(BulkLoad::new(
+        if self.load.strong_count() > 0 {
+            return Err(StateError::StoreOpen { task, store });
+        }
+        // A load before this one may have been given up after some runs.
+        self.applied_metadata = self.database.metadata(&self.incarnation)?;
+        let load = BulkLoad::new(
             Arc::clone(&self.guard),
             Arc::clone(&self.instance),
             self.incarnation.id,
             self.applied_metadata.is_none(),
-        ))
+        );
+        self.load = load.token();
+        Ok(load)
     }
 
     /// Takes note of a finished load.
@@ -271,6 +291,7 @@ impl LayeredStore {
         self.committed_since_ms = None;
         self.frozen = None;
         self.applied_metadata = None;
+        self.load = Weak::new();
         Ok(())
     }
 

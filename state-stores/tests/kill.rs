@@ -9,9 +9,11 @@ use std::process::{Command, Stdio};
 use std::{env, path::Path};
 
 use common::{commit, metadata, open, replay, rows};
-use state_stores::{LayeredStore, StoreSpec, TaskKey, Write};
+use state_stores::{LayeredStore, StoreMetadata, StoreSpec, TaskKey, Write};
 
 const CHILD_DIRECTORY: &str = "STATE_STORES_TEST_KILLED_DIRECTORY";
+/// Is wiped and loaded again and again.
+const RELOADED: &str = "reloaded";
 const STORES: [&str; 3] = ["a", "b", "c"];
 const TASK: TaskKey = TaskKey::new(0, 0);
 const ROUNDS: u64 = 30;
@@ -20,9 +22,9 @@ const ROUNDS: u64 = 30;
 fn record(store: usize, offset: usize) -> Write {
     let mut hash = (offset as u64 ^ (store as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^= hash >> 29;
-    let key = (hash % 5_000).to_be_bytes();
+    let key = (hash % 20_000).to_be_bytes();
     let value = vec![u8::try_from(hash % 251).unwrap(); 20 + (hash % 100) as usize];
-    (key.into(), (hash % 7 != 0).then(|| value.into()))
+    (key.into(), (!hash.is_multiple_of(7)).then(|| value.into()))
 }
 
 /// Not a test by itself: writes until it is killed.
@@ -32,6 +34,7 @@ fn child_writes_until_it_is_killed() {
     let directory = open(Path::new(&path));
     let storage = directory.lease(TASK).unwrap();
     let mut stores = STORES.map(|name| storage.open_store(&StoreSpec::key_value(name)).unwrap());
+    let mut reloaded = storage.open_store(&StoreSpec::key_value(RELOADED)).unwrap();
     println!("writing");
     for round in 0u64.. {
         for (index, store) in stores.iter_mut().enumerate() {
@@ -41,7 +44,9 @@ fn child_writes_until_it_is_killed() {
             let spec = StoreSpec::key_value(STORES[(round / 5 % 3) as usize]);
             directory.flush_store(&spec).unwrap();
         }
-        if round % 40 == 39 {
+        if round % 10 == 3 {
+            reload(&mut reloaded, round);
+            // Purges among them.
             directory.flush_due(0).into_iter().for_each(|job| job.run().unwrap());
         }
     }
@@ -65,6 +70,24 @@ fn write_some(index: usize, store: &mut LayeredStore, round: u64) {
     }
 }
 
+/// Wipes the store and loads it in files, always with other rows than before.
+fn reload(store: &mut LayeredStore, round: u64) {
+    store.wipe().unwrap();
+    let mut load = store.bulk_load().unwrap().with_run_bytes_max(2 << 20);
+    let version = round as usize % 100 + std::process::id() as usize % 50 * 100;
+    for n in 0..40_000 {
+        let (key, value) = record(version, n);
+        load.push(&key, value.as_deref());
+        load.checkpoint(&reloaded_metadata(version, n + 1)).unwrap();
+    }
+    let loaded = load.finish(reloaded_metadata(version, 40_000)).unwrap();
+    store.finish_load(loaded);
+}
+
+fn reloaded_metadata(version: usize, next_offset: usize) -> StoreMetadata {
+    StoreMetadata { stream_time_ms: i64::try_from(version).unwrap(), ..metadata(next_offset) }
+}
+
 fn next_offset(store: &LayeredStore) -> usize {
     store.metadata().map_or(0, |found| usize::try_from(found.next_offset).unwrap())
 }
@@ -73,6 +96,7 @@ fn next_offset(store: &LayeredStore) -> usize {
 fn what_a_kill_leaves_is_what_the_metadata_says() {
     let disk = tempfile::tempdir().unwrap();
     let mut survived = [0; STORES.len()];
+    let mut reloads = 0;
     for round in 0..ROUNDS {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "child_writes_until_it_is_killed", "--nocapture"])
@@ -97,6 +121,13 @@ fn what_a_kill_leaves_is_what_the_metadata_says() {
             let log: Vec<_> = (0..offset).map(|offset| record(index, offset)).collect();
             assert_eq!(rows(&store), replay(&log), "store {name} at {offset}");
         }
+        let reloaded = storage.open_store(&StoreSpec::key_value(RELOADED)).unwrap();
+        let version = reloaded.metadata().map_or(0, |found| found.stream_time_ms);
+        let offset = next_offset(&reloaded);
+        let log: Vec<_> =
+            (0..offset).map(|n| record(usize::try_from(version).unwrap(), n)).collect();
+        assert!(rows(&reloaded) == replay(&log), "reloaded {version} at {offset}");
+        reloads += usize::from(offset > 0);
     }
-    assert!(survived.iter().all(|offset| *offset > 0), "{survived:?}");
+    assert!(survived.iter().all(|offset| *offset > 0) && reloads > 0, "{survived:?} {reloads}");
 }

@@ -176,7 +176,7 @@ fn a_load_keeps_the_last_record_of_each_key() {
             let mut runs = 0;
             for offset in 0..60_000usize {
                 let key = (offset % 20_000).to_be_bytes();
-                let value = vec![u8::try_from(offset / 20_000).unwrap(); 100];
+                let value = [u8::try_from(offset / 20_000).unwrap(); 100];
                 load.push(&key, (offset % 5 != 4 || offset < 40_000).then_some(&value[..]));
                 if offset % 500 == 499 {
                     runs += usize::from(load.checkpoint(&metadata(offset + 1)).unwrap());
@@ -205,6 +205,26 @@ fn a_load_needs_a_store_without_layers() {
         assert!(matches!(store.bulk_load(), Err(StateError::LayersPending { .. })));
         apply(&mut store);
         assert!(store.bulk_load().is_ok());
+    });
+}
+
+#[test]
+fn a_load_goes_on_where_one_was_given_up() {
+    on_both(|directory| {
+        let storage = directory.lease(TASK).unwrap();
+        let mut store = storage.open_store(&StoreSpec::key_value("s")).unwrap();
+        let mut load = store.bulk_load().unwrap().with_run_bytes_max(1);
+        load.push(b"a", Some(b"1"));
+        assert!(matches!(store.bulk_load(), Err(StateError::StoreOpen { .. })));
+        assert!(load.checkpoint(&metadata(1)).unwrap());
+        load.push(b"b", Some(b"not written"));
+        drop(load);
+        let mut load = store.bulk_load().unwrap();
+        assert_eq!(store.metadata(), Some(&metadata(1)));
+        load.push(b"a", None);
+        let loaded = load.finish(metadata(2)).unwrap();
+        store.finish_load(loaded);
+        assert!(rows(&store).is_empty());
     });
 }
 

@@ -89,3 +89,71 @@ impl Parse for Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(input: &DeriveInput) -> String {
+        expand(input).map(|tokens| tokens.to_string()).expect_err("it is a mistake").to_string()
+    }
+
+    #[test]
+    fn generated_paths_are_those_of_streams_dsl() {
+        let code = expand(&parse_quote!(
+            struct Order;
+        ))
+        .expect("it expands")
+        .to_string();
+        assert!(code.contains(":: streams_dsl :: serdes :: Json"), "{code}");
+        assert!(!code.contains("streams_core"), "{code}");
+        let own = parse_quote!(
+            #[default_serde(crate::Mine)]
+            struct Order;
+        );
+        let code = expand(&own).expect("it expands").to_string();
+        assert!(code.contains("new (crate :: Mine)"), "{code}");
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        let union = mistake(&parse_quote!(union U { a: u8, b: i8 }));
+        assert_eq!(union, "a union has no default serde: it does not know which field is set");
+        let borrowing = mistake(&parse_quote!(
+            struct S<'a>(&'a str);
+        ));
+        assert_eq!(
+            borrowing,
+            "a type that borrows has no default serde: records own what they hold"
+        );
+        let usage = "expected a format, such as `#[default_serde(Bincode)]`, or \
+                     `#[default_serde(crate = path)]`";
+        assert!(
+            mistake(&parse_quote!(
+                #[default_serde()]
+                struct S;
+            ))
+            .ends_with(usage)
+        );
+        assert_eq!(
+            mistake(&parse_quote!(
+                #[default_serde("json")]
+                struct S;
+            )),
+            usage
+        );
+        assert_eq!(
+            mistake(&parse_quote!(
+                #[default_serde(A, B)]
+                struct S;
+            )),
+            "this is said twice"
+        );
+        let twice = parse_quote!(
+            #[default_serde(A)]
+            #[default_serde(B)]
+            struct S;
+        );
+        assert_eq!(mistake(&twice), "this is said twice");
+    }
+}

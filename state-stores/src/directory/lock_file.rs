@@ -44,6 +44,14 @@ impl DirectoryLock {
     }
 }
 
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that another thread is just about to start has
+        // the file too, for a moment. If it fails, closing will do.
+        let _ = self.file.unlock();
+    }
+}
+
 fn owner(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;

@@ -245,7 +245,7 @@ impl StateDirectory {
     /// a worker. Call it about once a second.
     pub fn flush_due(self: &Arc<Self>, now_ms: i64) -> Vec<FlushJob> {
         let mut jobs = Vec::new();
-        for database in self.databases() {
+        for database in self.open_databases() {
             for work in database.due(self.flush_policy, now_ms) {
                 jobs.push(FlushJob::new(self, &database, work));
             }
@@ -258,7 +258,7 @@ impl StateDirectory {
     /// # Errors
     /// What the engine reports.
     pub fn flush_all(&self) -> Result<(), StateError> {
-        self.databases().iter().try_for_each(|database| database.flush_all())
+        self.open_databases().iter().try_for_each(|database| database.flush_all())
     }
 
     /// Flushes one store of all tasks, as RocksDB does by itself when a write buffer is full. For
@@ -310,24 +310,26 @@ impl StateDirectory {
         }
     }
 
-    /// The databases that have anything: RocksDB only if it was opened, or exists on disk and can
-    /// be.
+    /// All databases; RocksDB is opened if it exists and can be.
     fn databases(&self) -> Vec<Arc<Database>> {
-        let mut databases = vec![Arc::clone(&self.volatile)];
-        match &self.persistent {
-            Persistent::Memory(database) => databases.push(Arc::clone(database)),
-            Persistent::RocksDb { options, database } => {
-                let mut database = lock(database);
-                if database.is_none() && rocks_exists(options) {
-                    match rocks_open(options).and_then(Database::new) {
-                        Ok(opened) => *database = Some(Arc::new(opened)),
-                        Err(error) => tracing::warn!(%error, "cannot look for state on disk"),
-                    }
+        if let Persistent::RocksDb { options, database } = &self.persistent {
+            let mut database = lock(database);
+            if database.is_none() && rocks_exists(options) {
+                match rocks_open(options).and_then(Database::new) {
+                    Ok(opened) => *database = Some(Arc::new(opened)),
+                    Err(error) => tracing::warn!(%error, "cannot look for state on disk"),
                 }
-                databases.extend(database.clone());
             }
         }
-        databases
+        self.open_databases()
+    }
+
+    fn open_databases(&self) -> Vec<Arc<Database>> {
+        let persistent = match &self.persistent {
+            Persistent::Memory(database) => Some(Arc::clone(database)),
+            Persistent::RocksDb { database, .. } => lock(database).clone(),
+        };
+        [Arc::clone(&self.volatile)].into_iter().chain(persistent).collect()
     }
 }
 

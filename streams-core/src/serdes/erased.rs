@@ -1,9 +1,9 @@
 //! A serde with its type erased.
 
-use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
+use super::error::short_name;
 use super::{Serde, SerdeContext, SerdeError};
 use crate::error::BoxError;
 
@@ -52,7 +52,7 @@ impl<T: 'static> SerdeRef<T> {
 }
 
 fn null_error<T>(is_key: bool) -> SerdeError {
-    let of = type_name::<T>();
+    let of = short_name::<T>();
     if is_key { SerdeError::NullKey { of } } else { SerdeError::NullValue { of } }
 }
 
@@ -64,7 +64,7 @@ impl<T> Clone for SerdeRef<T> {
 
 impl<T> fmt::Debug for SerdeRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SerdeRef<{}>", type_name::<T>())
+        write!(f, "SerdeRef<{}>", short_name::<T>())
     }
 }
 

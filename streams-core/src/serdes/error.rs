@@ -14,7 +14,7 @@ pub enum SerdeError {
     )]
     NullKey {
         /// The key's type.
-        of: &'static str,
+        of: String,
     },
     /// The record's value is null, and the value's type has no null.
     #[error(
@@ -23,7 +23,7 @@ pub enum SerdeError {
     )]
     NullValue {
         /// The value's type.
-        of: &'static str,
+        of: String,
     },
     /// `None` was to be written where only bytes can stand.
     #[error("`None` was put where null cannot be written, such as in a store: put the inner type")]
@@ -74,4 +74,29 @@ pub enum SerdeError {
         /// The length.
         len: usize,
     },
+}
+
+/// The name of `T` without the paths of modules: `Option<String>`.
+pub(super) fn short_name<T>() -> String {
+    let mut short = String::new();
+    for part in std::any::type_name::<T>().split_inclusive(|c: char| !is_path(c)) {
+        let path_end = part.rfind("::").map_or(0, |index| index + 2);
+        short.push_str(&part[path_end..]);
+    }
+    short
+}
+
+fn is_path(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == ':'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_types_are_short() {
+        assert_eq!(short_name::<String>(), "String");
+        assert_eq!(short_name::<Option<Vec<(String, i64)>>>(), "Option<Vec<(String, i64)>>");
+    }
 }

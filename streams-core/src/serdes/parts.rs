@@ -1,5 +1,6 @@
 //! Formats that are made of parts: parts behind their length, and a reader that checks each step.
 
+use super::error::short_name;
 use super::{Serde, SerdeContext, SerdeError};
 use crate::error::BoxError;
 
@@ -39,7 +40,7 @@ pub(super) fn read_part<T>(
 /// The value of a null inside of a larger value.
 pub(super) fn from_null<T>(format: &'static str, serde: &impl Serde<T>) -> Result<T, BoxError> {
     serde.from_null().ok_or_else(|| {
-        let of = std::any::type_name::<T>();
+        let of = short_name::<T>();
         let why = format!("it contains a null, and `{of}` has none: read it as `Option<{of}>`");
         SerdeError::Malformed { format, why }.into()
     })

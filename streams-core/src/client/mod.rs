@@ -10,8 +10,10 @@
 pub mod call;
 pub mod error;
 pub mod raw_record;
+pub mod rdkafka;
 pub mod seam;
 
+pub use self::rdkafka::{RdkafkaClients, RdkafkaSettings};
 pub use call::{Call, Reply, Wake, WakeRef};
 pub use error::{ClientError, ClientErrorKind, GroupError};
 pub use raw_record::{MemoryRecord, RawRecord};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::rdkafka::Message;
 use crate::record::Headers;
 
 /// A record as it lies in the log. Key, value and headers stay in the memory in which they were
@@ -12,6 +13,7 @@ pub struct RawRecord {
 
 enum Repr {
     Memory { record: Arc<MemoryRecord>, offset: i64 },
+    Rdkafka(Message),
 }
 
 /// A record of a log in memory: of the embedded cluster, and of tests.
@@ -33,11 +35,16 @@ impl RawRecord {
         Self { repr: Repr::Memory { record, offset } }
     }
 
+    pub(super) fn from_rdkafka(message: Message) -> Self {
+        Self { repr: Repr::Rdkafka(message) }
+    }
+
     /// Its place in the partition.
     #[inline]
     pub fn offset(&self) -> i64 {
         match &self.repr {
             Repr::Memory { offset, .. } => *offset,
+            Repr::Rdkafka(message) => message.offset(),
         }
     }
 
@@ -46,6 +53,7 @@ impl RawRecord {
     pub fn timestamp(&self) -> i64 {
         match &self.repr {
             Repr::Memory { record, .. } => record.timestamp,
+            Repr::Rdkafka(message) => message.timestamp(),
         }
     }
 
@@ -54,6 +62,7 @@ impl RawRecord {
     pub fn key(&self) -> Option<&[u8]> {
         match &self.repr {
             Repr::Memory { record, .. } => record.key.as_deref(),
+            Repr::Rdkafka(message) => message.key(),
         }
     }
 
@@ -62,6 +71,7 @@ impl RawRecord {
     pub fn value(&self) -> Option<&[u8]> {
         match &self.repr {
             Repr::Memory { record, .. } => record.value.as_deref(),
+            Repr::Rdkafka(message) => message.value(),
         }
     }
 
@@ -70,6 +80,7 @@ impl RawRecord {
     pub fn headers(&self) -> Headers {
         match &self.repr {
             Repr::Memory { record, .. } => record.headers.clone(),
+            Repr::Rdkafka(message) => message.headers(),
         }
     }
 }

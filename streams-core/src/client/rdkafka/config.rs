@@ -1,0 +1,249 @@
+//! Settings by librdkafka's names: what the application gives, our defaults below it, and what the
+//! library itself decides above it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::native::{Conf, Side};
+use crate::client::error::{ClientError, ClientErrorKind};
+use crate::client::seam::{FetcherOptions, Isolation};
+
+/// Settings by librdkafka's names. A key with the prefix `consumer.` or `producer.` holds for that
+/// side only, and wins over the plain one.
+#[derive(Clone, Debug, Default)]
+pub struct RdkafkaSettings {
+    common: Vec<(String, String)>,
+    consumer: Vec<(String, String)>,
+    producer: Vec<(String, String)>,
+}
+
+/// Decided by the runtime; another value would break its guarantees.
+const DECIDED: &[&str] = &[
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "transactional.id",
+];
+
+const BOTH_DEFAULTS: &[(&str, &str)] = &[
+    // A broker that is back is found within a second.
+    ("reconnect.backoff.max.ms", "1000"),
+    ("log.connection.close", "false"),
+    ("socket.keepalive.enable", "true"),
+];
+
+const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
+    // How soon a partition whose buffer was full is asked again.
+    ("fetch.queue.backoff.ms", "5"),
+];
+
+const CONSUMER_DECIDED: &[(&str, &str)] = &[
+    ("auto.offset.reset", "error"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+];
+
+const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    // For records whose partition nobody chose: the JVM's hash, not librdkafka's.
+    ("partitioner", "murmur2_random"),
+    ("queue.buffering.max.messages", "500000"),
+    ("queue.buffering.max.kbytes", "65536"),
+];
+
+const PLAIN_DEFAULTS: &[(&str, &str)] = &[("linger.ms", "100"), ("message.timeout.ms", "120000")];
+
+const TRANSACTIONAL_DEFAULTS: &[(&str, &str)] = &[
+    ("linger.ms", "5"),
+    // Back-to-back transactions meet CONCURRENT_TRANSACTIONS, which is retried after this.
+    ("retry.backoff.ms", "10"),
+    ("transaction.timeout.ms", "10000"),
+];
+
+/// `max.partition.fetch.bytes` of librdkafka's defaults.
+const FETCH_BYTES_DEFAULT: usize = 1 << 20;
+const FETCH_BYTES_MIN: usize = 64 << 10;
+
+impl RdkafkaSettings {
+    /// Checks every key and value, on both sides.
+    ///
+    /// # Errors
+    /// [`Invalid`](ClientErrorKind::Invalid), naming the key, for a key that librdkafka does not
+    /// know, a value that it does not take, a key that the runtime decides itself, and a missing
+    /// `bootstrap.servers`.
+    pub fn new<K: Into<String>, V: Into<String>>(
+        values: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, ClientError> {
+        let mut settings = Self::default();
+        let values: BTreeMap<String, String> =
+            values.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        for (key, value) in values {
+            let (list, name) = if let Some(name) = key.strip_prefix("consumer.") {
+                (&mut settings.consumer, name)
+            } else if let Some(name) = key.strip_prefix("producer.") {
+                (&mut settings.producer, name)
+            } else {
+                (&mut settings.common, key.as_str())
+            };
+            if DECIDED.contains(&name) {
+                return Err(invalid(format!("setting {key}: decided by the runtime, remove it")));
+            }
+            list.push((name.to_owned(), value));
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), ClientError> {
+        for side in [Side::Consumer, Side::Producer] {
+            let mut conf = Conf::new();
+            self.apply(side, &mut conf)?;
+            if conf.get("bootstrap.servers").is_none_or(|servers| servers.trim().is_empty()) {
+                return Err(invalid("setting bootstrap.servers: missing, give host:port"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A consumer's configuration.
+    pub(super) fn consumer(&self, options: &FetcherOptions) -> Result<Conf, ClientError> {
+        let mut conf = Conf::new();
+        set_all(&mut conf, BOTH_DEFAULTS)?;
+        set_all(&mut conf, CONSUMER_DEFAULTS)?;
+        let buffer = options.buffer_bytes_per_partition;
+        let fetch = buffer.clamp(FETCH_BYTES_MIN, FETCH_BYTES_DEFAULT);
+        conf.set("max.partition.fetch.bytes", &fetch.to_string())?;
+        let kbytes = buffer.div_ceil(1024).clamp(1, 2_097_151);
+        conf.set("queued.max.messages.kbytes", &kbytes.to_string())?;
+        if !options.client_id.is_empty() {
+            conf.set("client.id", &options.client_id)?;
+        }
+        self.apply(Side::Consumer, &mut conf)?;
+        set_all(&mut conf, CONSUMER_DECIDED)?;
+        let isolation = match options.isolation {
+            Isolation::ReadUncommitted => "read_uncommitted",
+            Isolation::ReadCommitted => "read_committed",
+        };
+        conf.set("isolation.level", isolation)?;
+        Ok(conf)
+    }
+
+    /// A producer's configuration.
+    pub(super) fn producer(&self, transactional_id: Option<&str>) -> Result<Conf, ClientError> {
+        let mut conf = Conf::new();
+        set_all(&mut conf, BOTH_DEFAULTS)?;
+        set_all(&mut conf, PRODUCER_DEFAULTS)?;
+        match transactional_id {
+            Some(id) => {
+                set_all(&mut conf, TRANSACTIONAL_DEFAULTS)?;
+                conf.set("client.id", id)?;
+            }
+            None => set_all(&mut conf, PLAIN_DEFAULTS)?,
+        }
+        self.apply(Side::Producer, &mut conf)?;
+        if let Some(id) = transactional_id {
+            if id.is_empty() {
+                return Err(invalid("a transactional id must not be empty"));
+            }
+            conf.set("transactional.id", id)?;
+        }
+        Ok(conf)
+    }
+
+    fn apply(&self, side: Side, conf: &mut Conf) -> Result<(), ClientError> {
+        let (own, prefix) = match side {
+            Side::Consumer => (&self.consumer, "consumer."),
+            Side::Producer => (&self.producer, "producer."),
+        };
+        for (key, value) in &self.common {
+            conf.set(key, value)?;
+        }
+        for (key, value) in own {
+            conf.set(key, value).map_err(|error| {
+                ClientError::new(
+                    error.kind,
+                    error.message.replacen(key, &format!("{prefix}{key}"), 1),
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// How long the coordinator lets a transaction of this configuration live.
+pub(super) fn transaction_timeout(conf: &Conf) -> Duration {
+    let ms = conf.get("transaction.timeout.ms").and_then(|value| value.parse().ok());
+    Duration::from_millis(ms.unwrap_or(10_000))
+}
+
+fn set_all(conf: &mut Conf, values: &[(&str, &str)]) -> Result<(), ClientError> {
+    values.iter().try_for_each(|(key, value)| conf.set(key, value))
+}
+
+fn invalid(message: impl Into<String>) -> ClientError {
+    ClientError::new(ClientErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SERVERS: (&str, &str) = ("bootstrap.servers", "localhost:1");
+
+    fn refused(key: &str, value: &str) -> String {
+        let error = RdkafkaSettings::new([SERVERS, (key, value)]).unwrap_err();
+        assert_eq!(error.kind, ClientErrorKind::Invalid);
+        error.message
+    }
+
+    #[test]
+    fn an_error_names_the_key() {
+        assert!(refused("no.such.key", "1").contains("no.such.key"));
+        assert!(refused("linger.ms", "soon").contains("linger.ms"));
+        assert!(refused("producer.linger.ms", "soon").contains("producer.linger.ms"));
+        assert!(refused("consumer.group.id", "g").contains("consumer.group.id"));
+        assert!(refused("isolation.level", "read_committed").contains("isolation.level"));
+        let error = RdkafkaSettings::new([("client.id", "x")]).unwrap_err();
+        assert!(error.message.contains("bootstrap.servers"));
+    }
+
+    #[test]
+    fn the_application_wins_over_our_defaults_and_a_side_over_both() {
+        let settings = RdkafkaSettings::new([
+            SERVERS,
+            ("queue.buffering.max.ms", "7"),
+            ("consumer.client.id", "reader"),
+            ("producer.compression.type", "lz4"),
+        ])
+        .unwrap();
+        let producer = settings.producer(None).unwrap();
+        assert_eq!(producer.get("linger.ms").unwrap(), "7");
+        assert_eq!(producer.get("compression.codec").unwrap(), "lz4");
+        assert_eq!(producer.get("acks").unwrap(), "-1");
+        let options = FetcherOptions {
+            client_id: "ours".to_owned(),
+            isolation: Isolation::ReadUncommitted,
+            buffer_bytes_per_partition: 3 << 20,
+        };
+        let consumer = settings.consumer(&options).unwrap();
+        assert_eq!(consumer.get("client.id").unwrap(), "reader");
+        assert_eq!(consumer.get("isolation.level").unwrap(), "read_uncommitted");
+        assert_eq!(consumer.get("queued.max.messages.kbytes").unwrap(), "3072");
+        assert_eq!(consumer.get("enable.auto.commit").unwrap(), "false");
+    }
+
+    #[test]
+    fn transactions_have_their_own_defaults() {
+        let settings = RdkafkaSettings::new([SERVERS]).unwrap();
+        let conf = settings.producer(Some("app-1")).unwrap();
+        assert_eq!(conf.get("transactional.id").unwrap(), "app-1");
+        assert_eq!(conf.get("retry.backoff.ms").unwrap(), "10");
+        assert_eq!(transaction_timeout(&conf), Duration::from_secs(10));
+    }
+}

@@ -1,7 +1,7 @@
 //! A key-value store of one task: serdes, typed cache, and the layers below.
 
 use std::cmp::Ordering;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use state_stores::{Attempt, Direction, KeyRange, LayeredStore, ScanEnd};
@@ -25,7 +25,6 @@ const TIMESTAMP_BYTES: usize = 8;
 
 /// A key-value store in a task's slot.
 pub struct KeyValueInstance<K, V> {
-    name: Arc<str>,
     topic: Arc<str>,
     layers: LayeredStore,
     cache: TypedCache<V>,
@@ -38,9 +37,8 @@ pub struct KeyValueInstance<K, V> {
 
 impl<K: Data, V: Data> KeyValueInstance<K, V> {
     pub(super) fn new(parts: StoreParts, key: SerdeRef<K>, value: SerdeRef<V>) -> Self {
-        let StoreParts { name, topic, layers } = parts;
+        let StoreParts { topic, layers, .. } = parts;
         Self {
-            name,
             topic,
             layers,
             cache: TypedCache::new(),
@@ -162,33 +160,38 @@ impl<K: Data, V: Data> StoreInstance for KeyValueInstance<K, V> {
         attempt: Attempt,
         mut changelog: Option<&mut ChangelogWriter<'_>>,
     ) -> Result<(), BoxError> {
-        let mut writes = Vec::new();
+        let Self { cache, layers, value_serde, topic, headers, .. } = self;
+        // All values, one after the other, and where each of them lies.
         let mut bytes = Vec::new();
-        let Self { cache, value_serde, topic, headers, .. } = self;
-        cache
-            .seal(|row| -> Result<usize, BoxError> {
-                bytes.clear();
-                if let Some(value) = &row.value {
-                    bytes.extend_from_slice(&row.timestamp.to_be_bytes());
-                    let mut cx = SerdeContext::value(topic, headers);
-                    value_serde.serialize(value, &mut bytes, &mut cx)?;
-                } else if row.base == Base::Absent {
-                    // It came and went within this interval, or never was.
-                    return Ok(0);
-                }
-                let value = row.value.is_some().then_some(&bytes[..]);
-                if let Some(changelog) = &mut changelog {
-                    changelog.write(ChangelogRecord {
-                        key: &row.key,
-                        value: value.map(|value| &value[TIMESTAMP_BYTES..]),
-                        timestamp: Timestamp::from_millis(row.timestamp),
-                    })?;
-                }
-                writes.push((row.key.clone(), value.map(Into::into)));
-                Ok(bytes.len())
-            })
-            .map_err(|error| SealError { store: self.name.clone(), error })?;
-        self.layers.seal(attempt, writes);
+        let mut writes: Vec<(u32, Option<Range<usize>>)> = Vec::new();
+        let sealed = cache.seal(|at, row| -> Result<usize, BoxError> {
+            if row.value.is_none() && row.base == Base::Absent {
+                // It came and went within this interval, or never was.
+                return Ok(0);
+            }
+            let start = bytes.len();
+            if let Some(value) = &row.value {
+                bytes.extend_from_slice(&row.timestamp.to_be_bytes());
+                let mut cx = SerdeContext::value(topic, headers);
+                value_serde.serialize(value, &mut bytes, &mut cx)?;
+            }
+            let value = row.value.is_some().then_some(start..bytes.len());
+            if let Some(changelog) = &mut changelog {
+                changelog.write(ChangelogRecord {
+                    key: &row.key,
+                    value: value.clone().map(|range| &bytes[range][TIMESTAMP_BYTES..]),
+                    timestamp: Timestamp::from_millis(row.timestamp),
+                })?;
+            }
+            writes.push((at, value));
+            Ok(bytes.len() - start)
+        });
+        sealed?;
+        let value = |range: Option<Range<usize>>| range.map(|range| &bytes[range]);
+        layers.seal(
+            attempt,
+            writes.into_iter().map(|(at, range)| (&*cache.row(at).key, value(range))),
+        );
         Ok(())
     }
 
@@ -391,11 +394,3 @@ fn after(range: &KeyRange, key: &[u8], direction: Direction) -> KeyRange {
 #[derive(Debug, thiserror::Error)]
 #[error("a stored value has {0} bytes, fewer than its time takes: the store has another format")]
 struct StoredValueTooShort(usize);
-
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write the changes of store `{store}`: {error}")]
-struct SealError {
-    store: Arc<str>,
-    #[source]
-    error: BoxError,
-}

@@ -185,16 +185,16 @@ impl<V> TypedCache<V> {
         self.bytes
     }
 
-    /// Makes all rows clean, in the order in which they became dirty. `write` gets each of them
-    /// and returns the size of its value as bytes.
+    /// Makes all rows clean, in the order in which they became dirty. `write` gets each of them, with
+    /// its place, and returns the size of its value as bytes.
     pub(super) fn seal<E>(
         &mut self,
-        mut write: impl FnMut(&Row<V>) -> Result<usize, E>,
+        mut write: impl FnMut(u32, &Row<V>) -> Result<usize, E>,
     ) -> Result<(), E> {
         for at in std::mem::take(&mut self.dirty) {
             let row = &mut self.rows[at as usize];
             let before = row.bytes();
-            let value_bytes = write(row)?;
+            let value_bytes = write(at, row)?;
             row.value_bytes = u32::try_from(value_bytes).unwrap_or(u32::MAX);
             row.base = if row.value.is_some() { Base::Present } else { Base::Absent };
             row.dirty = false;

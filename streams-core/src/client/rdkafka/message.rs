@@ -106,7 +106,10 @@ impl Message {
             }
             // SAFETY: found, so the name is a string that ends in zero, and the value has `size`.
             let (name, value) = unsafe { (CStr::from_ptr(name), bytes(value.cast_mut(), size)) };
-            headers.push(name.to_string_lossy(), value);
+            match value {
+                Some(value) => headers.push(name.to_string_lossy(), value),
+                None => headers.push_null(name.to_string_lossy()),
+            };
         }
         headers
     }

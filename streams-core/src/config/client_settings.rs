@@ -36,6 +36,12 @@ impl ClientSettings {
         self.of(ClientScope::All)
     }
 
+    /// Those that were given for exactly these clients.
+    pub(super) fn only(&self, scope: ClientScope) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = self.settings.iter().map(|((of, name), value)| (*of, *name, value.as_str()));
+        all.filter(move |(of, ..)| *of == scope).map(|(_, name, value)| (name, value))
+    }
+
     /// Whether none were given.
     pub fn is_empty(&self) -> bool {
         self.settings.is_empty()
@@ -46,10 +52,7 @@ impl ClientSettings {
 impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.settings.iter().map(|((scope, name), value)| {
-            let name = match scope {
-                ClientScope::All => (*name).to_owned(),
-                scope => format!("{scope:?}: {name}"),
-            };
+            let name = format!("{}{name}", scope.prefix());
             let value = shown(&name, value).to_owned();
             (name, value)
         });

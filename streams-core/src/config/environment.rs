@@ -1,6 +1,6 @@
 //! Settings from environment variables: `commit.interval.ms` is `STREAMS_COMMIT_INTERVAL_MS`.
 
-use super::names::{PREFIXES, TAG_PREFIX, TOPIC_PREFIX, all_names, nearest};
+use super::names::{ClientScope, PREFIXED, TAG_PREFIX, TOPIC_PREFIX, all_names, nearest};
 
 /// What all variables begin with.
 pub(super) const PREFIX: &str = "STREAMS_";
@@ -22,7 +22,7 @@ pub(super) fn setting_of(variable: &str) -> Option<Variable> {
     if let Some(name) = all_names().find(|name| fold(name) == folded) {
         return Some(Variable::Setting(name.to_owned()));
     }
-    for (prefix, _) in PREFIXES {
+    for prefix in PREFIXED.map(ClientScope::prefix) {
         if let Some(rest) = folded.strip_prefix(&*fold(prefix)) {
             let name = all_names().find(|name| fold(name) == rest);
             let name = name.map_or_else(|| unfold(rest), str::to_owned);

@@ -23,6 +23,21 @@ pub enum ClientScope {
     Admin,
 }
 
+impl ClientScope {
+    /// What stands before the names of settings for these clients.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::Consumer => "consumer.",
+            Self::MainConsumer => "main.consumer.",
+            Self::RestoreConsumer => "restore.consumer.",
+            Self::GlobalConsumer => "global.consumer.",
+            Self::Producer => "producer.",
+            Self::Admin => "admin.",
+        }
+    }
+}
+
 /// What a name means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
@@ -40,13 +55,14 @@ pub(super) enum Meaning {
     Unknown(Option<String>),
 }
 
-pub(super) const PREFIXES: [(&str, ClientScope); 6] = [
-    ("main.consumer.", ClientScope::MainConsumer),
-    ("restore.consumer.", ClientScope::RestoreConsumer),
-    ("global.consumer.", ClientScope::GlobalConsumer),
-    ("consumer.", ClientScope::Consumer),
-    ("producer.", ClientScope::Producer),
-    ("admin.", ClientScope::Admin),
+/// The scopes that have a prefix.
+pub(super) const PREFIXED: [ClientScope; 6] = [
+    ClientScope::MainConsumer,
+    ClientScope::RestoreConsumer,
+    ClientScope::GlobalConsumer,
+    ClientScope::Consumer,
+    ClientScope::Producer,
+    ClientScope::Admin,
 ];
 pub(super) const TOPIC_PREFIX: &str = "topic.";
 pub(super) const TAG_PREFIX: &str = "client.tag.";
@@ -71,9 +87,9 @@ pub(super) fn meaning(name: &str) -> Meaning {
     if let Some(meaning) = exact(name) {
         return meaning;
     }
-    for (prefix, scope) in PREFIXES {
-        if let Some(rest) = name.strip_prefix(prefix) {
-            return prefixed(prefix, scope, rest);
+    for scope in PREFIXED {
+        if let Some(rest) = name.strip_prefix(scope.prefix()) {
+            return prefixed(scope, rest);
         }
     }
     match (name.strip_prefix(TOPIC_PREFIX), name.strip_prefix(TAG_PREFIX)) {
@@ -140,7 +156,7 @@ fn foreign(name: &str) -> Option<Meaning> {
     Some(Meaning::Foreign(*verdict, advice))
 }
 
-fn prefixed(prefix: &str, scope: ClientScope, rest: &str) -> Meaning {
+fn prefixed(scope: ClientScope, rest: &str) -> Meaning {
     let rest = alias(rest);
     let ours = PREFIXED_KEYS.iter().find(|(name, _)| *name == rest);
     if let Some((name, scopes)) = ours {
@@ -158,7 +174,7 @@ fn prefixed(prefix: &str, scope: ClientScope, rest: &str) -> Meaning {
         }
         None => foreign(rest).unwrap_or_else(|| {
             let names = client_names().chain(PREFIXED_KEYS.iter().map(|(name, _)| *name));
-            Meaning::Unknown(nearest(rest, names).map(|name| format!("{prefix}{name}")))
+            Meaning::Unknown(nearest(rest, names).map(|name| format!("{}{name}", scope.prefix())))
         }),
     }
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::client_settings::ClientSettings;
 use super::error::ConfigError;
 use super::handlers::{ErrorHandler, Handlers};
 use super::kind;
+use super::names::ClientScope;
 use super::resolved::{
     DslStore, GroupProtocol, HostInfo, OffsetReset, ProcessingGuarantee, RackAwareStrategy,
     RecordingLevel, ResolvedConfig, TopologyOptimization,
@@ -25,6 +27,7 @@ pub(super) fn resolve(config: &StreamsConfig) -> Result<ResolvedConfig, ConfigEr
     debug_assert!(values.unread().is_empty(), "nobody reads {:?}", values.unread());
     check_times(&mut values, &resolved);
     check_group(&mut values, &resolved);
+    check_clients(&mut values, &resolved.client_settings);
     check_handlers(&mut values, &config.given);
     if values.mistakes.is_empty() {
         resolved.warnings = values.warnings;
@@ -247,9 +250,17 @@ fn application_server(values: &mut Values<'_>) -> Option<HostInfo> {
     })
 }
 
-fn client_settings(values: &mut Values<'_>) -> super::ClientSettings {
-    values.share_with_clients();
-    std::mem::take(&mut values.client_settings)
+/// Those of ours that librdkafka has too are told to both, if they were given.
+fn client_settings(values: &mut Values<'_>) -> ClientSettings {
+    let mut settings = std::mem::take(&mut values.client_settings);
+    if let Some(rack) = values.text("client.rack") {
+        settings.insert(ClientScope::All, "client.rack", rack);
+    }
+    if values.is_given("retry.backoff.ms") {
+        let millis = values.millis("retry.backoff.ms").as_millis();
+        settings.insert(ClientScope::All, "retry.backoff.ms", millis.to_string());
+    }
+    settings
 }
 
 fn handlers(values: &mut Values<'_>, given: &GivenHandlers) -> Handlers {
@@ -346,6 +357,25 @@ fn warn_of_the_brokers_settings(values: &mut Values<'_>) {
             "{name} is ignored with `group.protocol=streams`: it is a configuration of the group \
              at the broker, `streams.{name}` where the broker has it"
         ));
+    }
+}
+
+fn check_clients(values: &mut Values<'_>, settings: &ClientSettings) {
+    for (name, value) in settings.of(ClientScope::Producer) {
+        let is_acks = matches!(name.as_str(), "acks" | "request.required.acks");
+        if is_acks && value != "all" && value != "-1" {
+            let message = format!("must be `all`: producers are idempotent; found `{value}`");
+            values.mistake(&name, message);
+        }
+    }
+    for scope in [ClientScope::RestoreConsumer, ClientScope::GlobalConsumer] {
+        for (name, _) in settings.only(scope) {
+            values.warnings.push(format!(
+                "{}{name} is ignored: all topics are read by consumers with the same settings, use \
+                 `consumer.{name}`",
+                scope.prefix()
+            ));
+        }
     }
 }
 

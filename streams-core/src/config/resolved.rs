@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::client_settings::ClientSettings;
 use super::handlers::Handlers;
+use super::names::ClientScope;
 use crate::client::{ClientSupplier, Isolation};
 
 /// A configuration that was checked. The names are those of `docs/configuration.md`; durations
@@ -141,6 +142,38 @@ impl ResolvedConfig {
     /// What consumers see.
     pub fn isolation(&self) -> Isolation {
         if self.exactly_once() { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+    }
+
+    /// What librdkafka is given: settings for all clients, and those for consumers and producers
+    /// behind `consumer.` and `producer.`.
+    pub fn librdkafka_settings(&self) -> Vec<(String, String)> {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut settings = vec![pair("bootstrap.servers", &self.bootstrap_servers)];
+        settings.extend(self.client_settings.common());
+        for (scope, prefix) in
+            [(ClientScope::MainConsumer, "consumer."), (ClientScope::Producer, "producer.")]
+        {
+            let all = self.client_settings.of(scope).into_iter();
+            settings.extend(all.map(|(name, value)| (format!("{prefix}{name}"), value)));
+        }
+        if self.exactly_once() {
+            let timeout = self.transaction_timeout.as_millis().to_string();
+            settings.push(pair("producer.transaction.timeout.ms", &timeout));
+        }
+        settings
+    }
+
+    /// What our own connections are given: for groups, topics and offsets.
+    pub fn connection_settings(&self) -> Vec<(String, String)> {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        let mut settings = self.client_settings.of(ClientScope::Admin);
+        settings.extend([
+            pair("bootstrap.servers", &self.bootstrap_servers),
+            pair("request.timeout.ms", &millis(self.request_timeout)),
+            pair("retry.backoff.ms", &millis(self.retry_backoff)),
+        ]);
+        settings
     }
 
     /// How long a rebalance waits for a member.

@@ -10,6 +10,7 @@ use super::error::{ConfigError, ConfigMistake};
 use super::handlers::{
     ErrorHandler, RestoreListener, RestoreProgress, State, StateListener, ThreadErrorHandler,
 };
+use super::names::{Meaning, meaning};
 use super::properties;
 use super::redact::shown;
 use super::resolve::resolve;
@@ -338,7 +339,11 @@ impl Origin {
 /// The settings, without secrets.
 impl fmt::Debug for StreamsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settings = self.settings.iter().map(|s| (&s.name, shown(&s.name, &s.value)));
+        // A misspelt name may hide a secret.
+        let settings = self.settings.iter().map(|setting| match meaning(&setting.name) {
+            Meaning::Unknown(_) => (&setting.name, "[hidden]"),
+            _ => (&setting.name, shown(&setting.name, &setting.value)),
+        });
         f.debug_map().entries(settings).finish()
     }
 }

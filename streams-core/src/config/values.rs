@@ -8,7 +8,7 @@ use super::error::ConfigMistake;
 use super::foreign_keys::Verdict;
 use super::keys::{ConfigKey, known_key};
 use super::kind::{self, Kind};
-use super::names::{ClientScope, Meaning, meaning};
+use super::names::{Meaning, meaning};
 use super::redact::is_secret;
 use super::streams_config::{Origin, Setting};
 
@@ -22,9 +22,6 @@ pub(super) struct Values<'a> {
     pub(super) topic_configs: BTreeMap<String, String>,
     pub(super) client_tags: BTreeMap<String, String>,
 }
-
-/// Settings of ours that librdkafka has too, with the same meaning.
-const SHARED_KEYS: [&str; 2] = ["client.rack", "retry.backoff.ms"];
 
 impl<'a> Values<'a> {
     pub(super) fn new(settings: &'a [Setting]) -> Self {
@@ -153,15 +150,6 @@ impl<'a> Values<'a> {
         self.read(name, |text| kind::bytes(text, min))
     }
 
-    /// Settings of ours that librdkafka wants to know too.
-    pub(super) fn share_with_clients(&mut self) {
-        for name in SHARED_KEYS {
-            if let Some(setting) = self.given.get(name) {
-                self.client_settings.insert(ClientScope::All, name, setting.value.clone());
-            }
-        }
-    }
-
     /// The names that nobody asked for: a key of the table that does nothing.
     pub(super) fn unread(&self) -> Vec<&'static str> {
         let all = super::keys::KNOWN_KEYS.iter().map(|key| key.name);
@@ -174,7 +162,11 @@ impl<'a> Values<'a> {
 
     fn wrong(&mut self, setting: &Setting, message: String) {
         let (key, origin) = (setting.name.clone(), setting.origin.text());
-        self.mistakes.push(ConfigMistake { key, origin, message });
+        let mistake = ConfigMistake { key, origin, message };
+        // A value that is read for two purposes is one mistake.
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
     }
 }
 

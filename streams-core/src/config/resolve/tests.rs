@@ -228,6 +228,51 @@ fn settings_of_clients_are_sorted_by_client() {
 }
 
 #[test]
+fn both_kinds_of_connections_are_given_the_same_settings() {
+    let config = config()
+        .exactly_once()
+        .set("security.protocol", "SSL")
+        .set("retry.backoff.ms", "1s")
+        .set("main.consumer.fetch.min.bytes", "7")
+        .set("restore.consumer.fetch.min.bytes", "8")
+        .set("producer.batch.size", "9")
+        .set("admin.socket.connection.setup.timeout.ms", "10")
+        .validate()
+        .unwrap();
+    let has = |settings: &[(String, String)], name: &str, value: &str| {
+        settings.contains(&(name.to_owned(), value.to_owned()))
+    };
+    let records = config.librdkafka_settings();
+    for (name, value) in [
+        ("bootstrap.servers", "localhost:9092"),
+        ("security.protocol", "SSL"),
+        ("retry.backoff.ms", "1000"),
+        ("consumer.fetch.min.bytes", "7"),
+        ("producer.batch.size", "9"),
+        ("producer.transaction.timeout.ms", "10000"),
+    ] {
+        assert!(has(&records, name, value), "{name}: {records:?}");
+    }
+    let others = config.connection_settings();
+    for (name, value) in [
+        ("bootstrap.servers", "localhost:9092"),
+        ("security.protocol", "SSL"),
+        ("request.timeout.ms", "40000"),
+        ("retry.backoff.ms", "1000"),
+        ("socket.connection.setup.timeout.ms", "10"),
+    ] {
+        assert!(has(&others, name, value), "{name}: {others:?}");
+    }
+    let warning = "restore.consumer.fetch.min.bytes is ignored: all topics are read by consumers \
+                   with the same settings, use `consumer.fetch.min.bytes`";
+    assert_eq!(config.warnings, [warning]);
+    assert_eq!(
+        mistake("producer.acks", "1"),
+        "acks: must be `all`: producers are idempotent; found `1`"
+    );
+}
+
+#[test]
 fn what_is_said_later_wins_and_mistakes_say_where() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("streams.properties");
@@ -269,6 +314,8 @@ fn a_file_of_a_jvm_application_is_answered_line_by_line() {
     std::fs::write(&file, text).unwrap();
     let config = StreamsConfig::from_properties_file(&file).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
+    let misspelt = config.clone().set("sasl.pasword", "hunter2");
+    assert!(!format!("{misspelt:?}").contains("hunter2"));
     let error = config.validate().unwrap_err();
     assert_eq!(error.mistakes().len(), 1, "{error}");
     assert!(error.to_string().contains("use `sasl.mechanism`, `sasl.username`"), "{error}");

@@ -10,6 +10,7 @@ use super::client_settings::ClientSettings;
 use super::handlers::Handlers;
 use super::names::ClientScope;
 use crate::client::{ClientSupplier, Isolation};
+pub use crate::topology::OffsetReset;
 
 /// A configuration that was checked. The names are those of `docs/configuration.md`; durations
 /// and sizes have types.
@@ -207,19 +208,6 @@ pub enum ProcessingGuarantee {
     AtLeastOnce,
     /// Input positions, state and output are one transaction.
     ExactlyOnceV2,
-}
-
-/// Where to begin without a committed position, or when it is not in the log any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffsetReset {
-    /// At the first record.
-    Earliest,
-    /// At the end.
-    Latest,
-    /// It is an error.
-    None,
-    /// At the first record that is not older.
-    ByDuration(Duration),
 }
 
 /// Which rewrites the DSL's builder may do.

@@ -16,6 +16,13 @@ pub struct ChangelogRecord<'a> {
     pub timestamp: Timestamp,
 }
 
+/// The row that a key-value store keeps of a record of its changelog: the time before the value.
+pub(crate) fn stored_row(timestamp: i64, value: &[u8], row: &mut Vec<u8>) {
+    row.clear();
+    row.extend_from_slice(&timestamp.to_be_bytes());
+    row.extend_from_slice(value);
+}
+
 /// Writes the changelog of one store of one task.
 pub struct ChangelogWriter<'a> {
     pub(crate) collector: &'a mut dyn RecordCollector,

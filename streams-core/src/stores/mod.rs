@@ -23,6 +23,7 @@ mod typed_cache;
 
 pub use self::builder::{ChangelogKind, StoreBuilder, StoreDeclaration, Stores};
 pub use self::change::Change;
+pub(crate) use self::changelog::stored_row;
 pub use self::changelog::{ChangelogRecord, ChangelogWriter};
 pub use self::cursor::{Cursor, Walk};
 pub use self::held::Held;

@@ -1,12 +1,13 @@
 //! Where a task's output goes.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::client::{ClientError, ProducerRecord, TopicSlot};
 
 /// Takes the records that tasks write: a producer, as tasks know it. The thread owns it and lends
 /// it to one task at a time.
-pub trait RecordCollector: Send + 'static {
+pub trait RecordCollector: Any + Send {
     /// Changes whenever slots made before are not to be used any more, and differs between
     /// collectors: tasks keep slots, and move between threads.
     fn generation(&self) -> u64;

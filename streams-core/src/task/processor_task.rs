@@ -177,6 +177,11 @@ impl ProcessorTask {
         Ok(self.queues[queue].head_timestamp())
     }
 
+    /// The time of the next record of that input, if it was read already.
+    pub fn prepared_head(&self, queue: usize) -> Option<Timestamp> {
+        self.queues[queue].head_timestamp()
+    }
+
     /// The input whose next record is the oldest; `None` if none has one.
     pub fn oldest_input(&mut self, collector: &mut Lent) -> Result<Option<usize>, TaskError> {
         let mut oldest: Option<(Timestamp, usize)> = None;

@@ -1,0 +1,278 @@
+//! How the parts of one running application are put together, without a driver.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use state_stores::{StateDirectory, StateDirectoryOptions};
+
+use super::mailbox::Postbox;
+use super::restorer::Restorer;
+use super::state::StateCell;
+use super::store_worker::{ApplyRequest, StoreWorker};
+use super::stream_thread::{RestorePostboxes, StreamThread, ThreadParts};
+use crate::client::{ClientError, ClientSupplier, FetcherOptions, WakeRef};
+use crate::config::ResolvedConfig;
+use crate::error::StreamsError;
+use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig};
+use crate::time::ClockRef;
+use crate::topology::{InternalTopicSettings, Topology};
+
+/// The share of the memory budget that dirty rows of all threads may take before they are
+/// committed early; the rest is for clean rows and the engine's block cache.
+const DIRTY_SHARE: u64 = 4;
+/// The share of the memory budget for cached rows.
+const CACHE_SHARE: u64 = 2;
+
+/// What all parts of an application share.
+pub struct InstanceShared {
+    pub(crate) config: ResolvedConfig,
+    pub(crate) topology: Topology,
+    pub(crate) clock: ClockRef,
+    /// Closed when every part has ended: then another instance may open it.
+    directory: Mutex<Option<Arc<StateDirectory>>>,
+    pub(crate) states: StateCell,
+    /// Of each thread: over it, a commit is due.
+    pub(crate) dirty_bytes_max: usize,
+    /// Of each thread, dirty or not: over it, clean rows are evicted.
+    pub(crate) cache_bytes_max: usize,
+    pub(crate) apply_policy: ApplyPolicy,
+}
+
+/// When a committed layer is written into the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplyPolicy {
+    /// A layer this large is applied at once.
+    pub(crate) bytes_max: usize,
+    /// A layer this old is applied: with the engine's own flush, it bounds what a crash replays.
+    pub(crate) age_max: Duration,
+}
+
+/// The parts of one application: a driver takes them apart and steps each.
+pub struct Instance {
+    /// What they share.
+    pub shared: Arc<InstanceShared>,
+    /// The stream threads.
+    pub threads: Vec<StreamThread>,
+    /// Their memberships, in the same order.
+    pub members: Vec<Member>,
+    /// Reads changelogs.
+    pub restorer: Restorer,
+    /// Writes layers.
+    pub worker: StoreWorker,
+}
+
+/// Who is woken when a part has something to do.
+pub struct InstanceWakes {
+    /// Of each stream thread.
+    pub threads: Vec<WakeRef>,
+    /// Of the members.
+    pub members: WakeRef,
+    /// Of the restorer.
+    pub restorer: WakeRef,
+    /// Of the store worker.
+    pub worker: WakeRef,
+}
+
+impl InstanceShared {
+    /// Opens the state directory and shares out the budget.
+    ///
+    /// # Errors
+    /// [`StreamsError::State`] if the directory cannot be used.
+    pub fn new(
+        topology: Topology,
+        config: ResolvedConfig,
+        clock: ClockRef,
+        directory: Option<Arc<StateDirectory>>,
+    ) -> Result<Arc<Self>, StreamsError> {
+        let directory = match directory {
+            Some(directory) => directory,
+            None => open_directory(&topology, &config)?,
+        };
+        let threads = config.num_stream_threads.max(1);
+        let share = |of: u64| {
+            usize::try_from(config.memory_budget_bytes / of).unwrap_or(usize::MAX) / threads
+        };
+        let states = StateCell::new(threads, config.handlers.on_state.clone());
+        Ok(Arc::new(Self {
+            dirty_bytes_max: share(DIRTY_SHARE),
+            cache_bytes_max: share(CACHE_SHARE),
+            apply_policy: ApplyPolicy {
+                bytes_max: share(DIRTY_SHARE * 2).max(1 << 20),
+                age_max: config.state_flush_interval,
+            },
+            config,
+            topology,
+            clock,
+            directory: Mutex::new(Some(directory)),
+            states,
+        }))
+    }
+
+    /// The state directory, while any part lives.
+    pub(crate) fn directory(&self) -> Arc<StateDirectory> {
+        let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
+        directory.clone().expect("the state directory is open as long as a part lives")
+    }
+
+    /// Closes the state directory: the last thing that happens.
+    pub(crate) fn close_directory(&self) {
+        let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(directory) = directory else { return };
+        if let Err(error) = directory.flush_all() {
+            tracing::error!(%error, "cannot flush the stores; the next start replays more");
+        }
+    }
+
+    /// `<client id>-StreamThread-<n>`, from 1.
+    pub fn thread_name(&self, index: usize) -> String {
+        format!("{}-StreamThread-{}", self.config.client_id, index + 1)
+    }
+
+    pub(crate) fn member_error(&self, error: MemberError) -> StreamsError {
+        let MemberError { kind, message } = error;
+        match kind {
+            MemberErrorKind::PartitionCounts => StreamsError::Partitions { message },
+            MemberErrorKind::Shutdown => StreamsError::ShutdownRequested,
+            MemberErrorKind::Authentication => {
+                StreamsError::Authentication(ClientError::retriable(message))
+            }
+            MemberErrorKind::Authorization => {
+                StreamsError::Authorization(ClientError::retriable(message))
+            }
+            MemberErrorKind::MissingSourceTopics
+            | MemberErrorKind::InternalTopics
+            | MemberErrorKind::Configuration => StreamsError::Topology(message.into()),
+            _ => StreamsError::fatal(message),
+        }
+    }
+}
+
+impl Instance {
+    /// Makes the clients and the parts.
+    ///
+    /// # Errors
+    /// What the clients say of the configuration.
+    pub fn new(
+        shared: Arc<InstanceShared>,
+        clients: &dyn ClientSupplier,
+        wakes: &InstanceWakes,
+    ) -> Result<Self, StreamsError> {
+        let restorer = Restorer::new(
+            fetcher(&shared, clients, "restore-consumer", &wakes.restorer)?,
+            &wakes.restorer,
+            shared.clock.clone(),
+            shared.config.handlers.on_restore.clone(),
+        );
+        let directory = shared.directory();
+        let worker = StoreWorker::new(&wakes.worker, shared.clock.clone(), move |now_ms| {
+            directory.flush_due(now_ms)
+        });
+        let mut threads = Vec::new();
+        let mut members = Vec::new();
+        for (index, wake) in wakes.threads.iter().enumerate() {
+            let restores = RestorePostboxes { jobs: restorer.jobs(), cancels: restorer.cancels() };
+            let (thread, member) = stream_thread(
+                &shared,
+                clients,
+                index,
+                (wake, &wakes.members),
+                (restores, worker.requests()),
+            )?;
+            threads.push(thread);
+            members.push(member);
+        }
+        Ok(Self { shared, threads, members, restorer, worker })
+    }
+}
+
+/// One stream thread with its membership.
+pub fn stream_thread(
+    shared: &Arc<InstanceShared>,
+    clients: &dyn ClientSupplier,
+    index: usize,
+    (wake, member_wake): (&WakeRef, &WakeRef),
+    (restores, applies): (RestorePostboxes, Postbox<ApplyRequest>),
+) -> Result<(StreamThread, Member), StreamsError> {
+    let error = |doing: &'static str| {
+        let servers = shared.config.bootstrap_servers.clone();
+        move |error| StreamsError::from_client(error, doing, &servers)
+    };
+    let group = &shared.config.application_id;
+    let transport = clients.group_transport(group, member_wake.clone());
+    let transport = transport.map_err(error("reach the group"))?;
+    let member_admin = clients.admin(member_wake.clone()).map_err(error("make a client"))?;
+    let (member, handle) = Member::new(
+        membership_config(shared, index),
+        transport,
+        member_admin,
+        member_wake.clone(),
+        wake.clone(),
+    );
+    let producer = clients.producer(None, wake.clone()).map_err(error("make a producer"))?;
+    let thread = StreamThread::new(ThreadParts {
+        index,
+        shared: shared.clone(),
+        member: handle,
+        fetcher: fetcher(shared, clients, "consumer", wake)?,
+        admin: clients.admin(wake.clone()).map_err(error("make a client"))?,
+        producer,
+        restores,
+        applies,
+        wake: wake.clone(),
+    });
+    Ok((thread, member))
+}
+
+fn fetcher(
+    shared: &InstanceShared,
+    clients: &dyn ClientSupplier,
+    role: &str,
+    wake: &WakeRef,
+) -> Result<Box<dyn crate::client::Fetcher>, StreamsError> {
+    let options = FetcherOptions {
+        client_id: format!("{}-{role}", shared.config.client_id),
+        isolation: shared.config.isolation(),
+        buffer_bytes_per_partition: 1 << 20,
+    };
+    clients.fetcher(options, wake.clone()).map_err(|error| {
+        StreamsError::from_client(error, "make a consumer", &shared.config.bootstrap_servers)
+    })
+}
+
+fn membership_config(shared: &InstanceShared, index: usize) -> MembershipConfig {
+    let config = &shared.config;
+    let settings = InternalTopicSettings {
+        configs: config.topic_configs.clone(),
+        replication_factor: config.replication_factor,
+    };
+    let topology = shared.topology.group_topology(&config.application_id, &settings);
+    let mut membership = MembershipConfig::new(
+        config.application_id.clone(),
+        shared.directory().process_id(),
+        Arc::new(topology),
+    );
+    membership.member_id = shared.directory().member_id(index).map(Arc::from);
+    membership.instance_id =
+        config.group_instance_id.as_ref().map(|id| format!("{id}-{}", index + 1));
+    membership.session_timeout = config.session_timeout;
+    membership.heartbeat_interval = config.heartbeat_interval;
+    membership.max_poll_interval = config.max_poll_interval;
+    membership.standby_replicas = config.num_standby_replicas;
+    membership.user_endpoint = config.application_server.as_ref().map(ToString::to_string);
+    membership
+}
+
+fn open_directory(
+    topology: &Topology,
+    config: &ResolvedConfig,
+) -> Result<Arc<StateDirectory>, StreamsError> {
+    let stores = topology.subtopologies().flat_map(|number| topology.stores(number));
+    if !stores.into_iter().any(|store| store.spec().persistent) {
+        return Ok(StateDirectory::in_memory());
+    }
+    let path = config.state_dir.join(&*config.application_id);
+    let mut options = StateDirectoryOptions::new(&path);
+    options.memory_budget_bytes = config.memory_budget_bytes / 4;
+    StateDirectory::open(options)
+        .map_err(|source| StreamsError::State { directory: path, source: source.into() })
+}

@@ -1,0 +1,32 @@
+//! The running application: threads' loops, tasks, commit, restore, and what drives them.
+//!
+//! Every active part is a state machine without a thread, a clock or I/O of its own, with one
+//! method `step(now) -> Next`: [`stream_thread::StreamThread`] (fetch, process, commit),
+//! [`restorer::Restorer`] (changelogs into stores), [`store_worker::StoreWorker`] (committed
+//! layers into the engine), and the group member of [`crate::membership`]. What crosses between
+//! them goes through a [`mailbox`]. [`driver`] runs them: operating system threads in production,
+//! each blocking in one place; a seeded scheduler on one thread in tests.
+//!
+//! Reading order: [`step`], [`stream_thread`], [`stream_task`], [`commit`], [`task_creation`],
+//! [`restorer`], then [`instance`] (how the parts are put together) and [`kafka_streams`].
+
+mod commit;
+mod committed_metadata;
+pub mod driver;
+pub mod instance;
+mod kafka_streams;
+pub mod mailbox;
+mod offset_reset;
+mod partition_group;
+mod reconcile;
+mod record_collector;
+pub mod restorer;
+pub mod state;
+pub mod step;
+pub mod store_worker;
+mod stream_task;
+pub mod stream_thread;
+mod task_creation;
+mod task_plan;
+
+pub use kafka_streams::{CloseOptions, KafkaStreams};

@@ -1,0 +1,509 @@
+//! A running task: its inputs, its processors, and what of both is not committed yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use state_stores::{Applied, ApplyJob, Attempt, LayeredStore, StoreMetadata, TaskStorage};
+use uuid::Uuid;
+
+use super::committed_metadata::CommittedMetadata;
+use super::instance::{ApplyPolicy, InstanceShared};
+use super::offset_reset::reset_spec;
+use super::partition_group::{Choice, Head, MaxTaskIdle, choose};
+use super::record_collector::{Collector, Lent};
+use super::task_creation::ReadyTask;
+use super::task_plan::PlannedInput;
+use crate::client::{
+    Admin, Call, ClientErrorKind, Each, FetchSlot, FetchedBatch, Fetcher, OffsetToCommit, Tag,
+};
+use crate::error::StreamsError;
+use crate::record::Timestamp;
+use crate::stores::ChangelogKind;
+use crate::task::{ChangelogPartition, ProcessorTask, TaskError, TaskSetup, TaskStore};
+use crate::task_id::TaskId;
+use crate::time::Instant;
+
+/// A task that processes.
+pub(crate) struct StreamTask {
+    shared: Arc<InstanceShared>,
+    task: ProcessorTask,
+    inputs: Vec<Input>,
+    stores: Vec<StoreState>,
+    idle: MaxTaskIdle,
+    idle_since: Option<Instant>,
+    idle_until: Option<Instant>,
+    suspended: bool,
+    commit_requested: bool,
+    /// As of the last seal: what runs on during a commit is not part of it.
+    sealed_stream_time: Timestamp,
+    batch: FetchedBatch,
+    // Declared last: the lease ends when everything that uses it is gone.
+    _storage: TaskStorage,
+}
+
+struct Input {
+    plan: PlannedInput,
+    slot: FetchSlot,
+    /// Where fetching goes on.
+    position: i64,
+    end_offset: Option<i64>,
+    /// The last fetch did not find the end.
+    ready: bool,
+    committed: OffsetToCommit,
+    resetting: Option<Call<Each<i64>>>,
+}
+
+struct StoreState {
+    changelog: Option<(Uuid, Tag)>,
+}
+
+/// What a task needs of its thread to be opened.
+pub(crate) struct TaskContext<'a> {
+    pub(crate) shared: &'a Arc<InstanceShared>,
+    pub(crate) fetcher: &'a mut dyn Fetcher,
+    pub(crate) collector: &'a mut Collector,
+}
+
+impl StreamTask {
+    /// Wires the processors and begins to read the inputs.
+    pub(crate) fn open(ready: ReadyTask, cx: TaskContext<'_>) -> Result<Self, StreamsError> {
+        let ReadyTask { plan, storage, stores, positions } = ready;
+        let shared = cx.shared.clone();
+        let mut inputs = Vec::with_capacity(plan.inputs.len());
+        let mut times = Vec::with_capacity(plan.inputs.len());
+        for (input, position) in plan.inputs.into_iter().zip(positions) {
+            let slot = cx.fetcher.assign(&input.partition, position.offset).map_err(|error| {
+                let doing = format!("read {}", input.partition);
+                StreamsError::from_client(error, doing, &shared.config.bootstrap_servers)
+            })?;
+            let metadata = CommittedMetadata::decode(&position.metadata);
+            let time = metadata.partition_time.unwrap_or(Timestamp::from_millis(-1));
+            times.push((input.partition.clone(), time));
+            let committed = OffsetToCommit {
+                partition: input.partition.clone(),
+                offset: position.offset,
+                leader_epoch: -1,
+                metadata: position.metadata,
+            };
+            inputs.push(Input {
+                plan: input,
+                slot,
+                position: position.offset,
+                end_offset: None,
+                ready: true,
+                committed,
+                resetting: None,
+            });
+        }
+        let mut task_stores = Vec::with_capacity(stores.len());
+        let mut states = Vec::with_capacity(stores.len());
+        for open in stores {
+            let own =
+                open.changelog.filter(|_| *open.declaration.changelog() == ChangelogKind::Own);
+            let tag = cx.collector.new_tag();
+            let changelog = own.as_ref().map(|changelog| ChangelogPartition {
+                topic: changelog.partition.topic.clone(),
+                partition: changelog.partition.partition,
+                tag,
+            });
+            states.push(StoreState { changelog: own.map(|changelog| (changelog.topic_id, tag)) });
+            task_stores.push(TaskStore { layers: open.store, changelog });
+        }
+        let task = ProcessorTask::new(TaskSetup {
+            topology: &shared.topology,
+            application_id: &shared.config.application_id,
+            task: plan.id,
+            inputs: times,
+            stores: task_stores,
+            handlers: &shared.config.handlers,
+            wall_clock: Timestamp::from_millis(shared.clock.wall_ms()),
+        })
+        .map_err(|error| task_error(error, &shared))?;
+        Ok(Self {
+            idle: MaxTaskIdle::from_config(shared.config.max_task_idle),
+            sealed_stream_time: task.stream_time(),
+            task,
+            inputs,
+            stores: states,
+            idle_since: None,
+            idle_until: None,
+            suspended: false,
+            commit_requested: false,
+            batch: FetchedBatch::default(),
+            shared,
+            _storage: storage,
+        })
+    }
+
+    /// Which task.
+    pub(crate) fn id(&self) -> TaskId {
+        self.task.task_id()
+    }
+
+    /// Its inputs, as the fetcher knows them.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = FetchSlot> + use<> {
+        self.inputs.iter().map(|input| input.slot).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Processes no more: it is about to be released.
+    pub(crate) fn suspend(&mut self) {
+        self.suspended = true;
+    }
+
+    /// Stays after all.
+    pub(crate) fn resume(&mut self) {
+        self.suspended = false;
+    }
+
+    // ---- input --------------------------------------------------------------------------------
+
+    /// The fetcher says that this input may have something.
+    pub(crate) fn input_is_ready(&mut self, input: usize) {
+        self.inputs[input].ready = true;
+    }
+
+    /// Fills the queues that are less than half full; whether something came.
+    pub(crate) fn fetch(
+        &mut self,
+        fetcher: &mut dyn Fetcher,
+        admin: &mut dyn Admin,
+        now: Instant,
+    ) -> Result<bool, StreamsError> {
+        if self.suspended {
+            return Ok(false);
+        }
+        let queued_max = self.shared.config.buffered_records_per_partition;
+        let mut came = false;
+        for at in 0..self.inputs.len() {
+            came |= self.finish_reset(at, fetcher)?;
+            let queued = self.task.queued(at);
+            let input = &mut self.inputs[at];
+            if !input.ready || input.resetting.is_some() || queued > queued_max / 2 {
+                continue;
+            }
+            self.batch.records.clear();
+            let wanted = queued_max - queued;
+            match fetcher.fetch(input.slot, wanted, &mut self.batch) {
+                Ok(()) => {}
+                Err(error) => match error.kind {
+                    ClientErrorKind::OffsetOutOfRange => {
+                        self.begin_reset(at, admin)?;
+                        continue;
+                    }
+                    ClientErrorKind::Retriable => {
+                        tracing::warn!(task = %self.id(), partition = %self.inputs[at].plan.partition, %error, "cannot fetch now");
+                        self.inputs[at].ready = false;
+                        continue;
+                    }
+                    _ => {
+                        let doing = format!("read {}", input.plan.partition);
+                        let servers = &self.shared.config.bootstrap_servers;
+                        return Err(StreamsError::from_client(error, doing, servers));
+                    }
+                },
+            }
+            let _ = now;
+            let input = &mut self.inputs[at];
+            input.ready = self.batch.records.len() >= wanted;
+            input.end_offset = self.batch.end_offset.or(input.end_offset);
+            let moved = self.batch.next_position != input.position;
+            input.position = self.batch.next_position;
+            if moved || !self.batch.records.is_empty() {
+                came = true;
+                let (position, epoch) = (self.batch.next_position, self.batch.leader_epoch);
+                self.task.push(at, &mut self.batch.records, position, epoch);
+            }
+        }
+        Ok(came)
+    }
+
+    /// The log no longer has, or not yet, the position: the reset policy says where to go on.
+    fn begin_reset(&mut self, at: usize, admin: &mut dyn Admin) -> Result<(), StreamsError> {
+        let isolation = self.shared.config.isolation();
+        let wall_ms = self.shared.clock.wall_ms();
+        let input = &mut self.inputs[at];
+        let partition = &input.plan.partition;
+        tracing::warn!(
+            %partition, offset = input.position, policy = ?input.plan.reset,
+            "the log does not have this offset: the reset policy decides"
+        );
+        let spec = reset_spec(&input.plan.reset, partition, wall_ms)?;
+        input.resetting = Some(admin.list_offsets(vec![(partition.clone(), spec)], isolation));
+        Ok(())
+    }
+
+    fn finish_reset(&mut self, at: usize, fetcher: &mut dyn Fetcher) -> Result<bool, StreamsError> {
+        let input = &mut self.inputs[at];
+        let Some(answer) = input.resetting.as_mut().and_then(Call::try_take) else {
+            return Ok(false);
+        };
+        input.resetting = None;
+        let offset = answer.and_then(|each| {
+            each.into_iter().next().unwrap_or_else(|| {
+                Err(crate::client::ClientError::retriable("the broker told no offset"))
+            })
+        });
+        match offset.and_then(|offset| fetcher.seek(input.slot, offset).map(|()| offset)) {
+            Ok(offset) => {
+                tracing::warn!(partition = %input.plan.partition, offset, "goes on there");
+                input.position = offset;
+                input.ready = true;
+                Ok(true)
+            }
+            Err(error) if error.is_retriable() => {
+                // The next fetch finds the position out of range again.
+                input.ready = true;
+                Ok(true)
+            }
+            Err(error) => {
+                let doing = format!("read {}", input.plan.partition);
+                let servers = &self.shared.config.bootstrap_servers;
+                Err(StreamsError::from_client(error, doing, servers))
+            }
+        }
+    }
+
+    // ---- processing ---------------------------------------------------------------------------
+
+    /// Processes up to `records_max` records, the oldest first; how many it processed.
+    pub(crate) fn process(
+        &mut self,
+        records_max: usize,
+        now: Instant,
+        wall_ms: i64,
+        collector: &mut Lent,
+    ) -> Result<usize, StreamsError> {
+        if self.suspended {
+            return Ok(0);
+        }
+        self.task.set_wall_clock(Timestamp::from_millis(wall_ms));
+        self.idle_until = None;
+        let mut processed = 0;
+        while processed < records_max {
+            let Some(input) = self.next_input(now, collector)? else { break };
+            self.task.process(input, collector).map_err(|error| self.error(error))?;
+            processed += 1;
+            self.task.punctuate_stream_time(collector).map_err(|error| self.error(error))?;
+            if self.task.take_commit_request()
+                || self.task.dirty_bytes() > self.shared.dirty_bytes_max
+            {
+                self.commit_requested = true;
+                break;
+            }
+        }
+        if processed > 0 && self.task.cached_bytes() > self.shared.cache_bytes_max {
+            self.task.evict(self.shared.cache_bytes_max);
+        }
+        Ok(processed)
+    }
+
+    fn next_input(
+        &mut self,
+        now: Instant,
+        collector: &mut Lent,
+    ) -> Result<Option<usize>, StreamsError> {
+        // Most tasks have one input: nothing to choose.
+        if self.inputs.len() == 1 {
+            return Ok((self.task.queued(0) > 0).then_some(0));
+        }
+        for input in 0..self.inputs.len() {
+            self.task.head_timestamp(input, collector).map_err(|error| self.error(error))?;
+        }
+        let heads =
+            self.inputs.iter().enumerate().map(|(at, input)| match self.task.prepared_head(at) {
+                Some(time) => Head::Record(time),
+                None if input.at_end() => Head::AtEnd,
+                None => Head::Behind,
+            });
+        match choose(heads, self.idle, &mut self.idle_since, now) {
+            Choice::Process(input) => Ok(Some(input)),
+            Choice::Wait(until) => {
+                self.idle_until = until;
+                Ok(None)
+            }
+            Choice::Nothing => Ok(None),
+        }
+    }
+
+    /// Calls the wall clock timers that are due; whether there were any.
+    pub(crate) fn punctuate(
+        &mut self,
+        wall_ms: i64,
+        collector: &mut Lent,
+    ) -> Result<bool, StreamsError> {
+        if self.suspended || self.task.next_wall_clock_punctuation().is_none() {
+            return Ok(false);
+        }
+        let now = Timestamp::from_millis(wall_ms);
+        let calls = self.task.punctuate_wall_clock(now, collector);
+        Ok(calls.map_err(|error| self.error(error))? > 0)
+    }
+
+    /// When it has something to do although nothing arrives.
+    pub(crate) fn next_deadline(&self, now: Instant, wall_ms: i64) -> Option<Instant> {
+        let timer = self.task.next_wall_clock_punctuation().map(|due| {
+            let left = due.since(Timestamp::from_millis(wall_ms));
+            now + left.max(Duration::from_millis(1))
+        });
+        let unapplied = self.task.layers().any(|layers| layers.committed_bytes() > 0);
+        let apply = unapplied.then(|| now + self.shared.apply_policy.age_max);
+        [timer, apply, self.idle_until].into_iter().flatten().min()
+    }
+
+    // ---- commit -------------------------------------------------------------------------------
+
+    /// Whether something happened that is not sealed yet.
+    pub(crate) fn needs_commit(&self) -> bool {
+        self.task.is_dirty()
+    }
+
+    /// Whether a processor asked for a commit, or too much is dirty.
+    pub(crate) fn commit_requested(&self) -> bool {
+        self.commit_requested
+    }
+
+    /// Bytes written since the last seal.
+    pub(crate) fn dirty_bytes(&self) -> usize {
+        self.task.dirty_bytes()
+    }
+
+    /// Step 1 of a commit: emissions, seal, changelog; appends the positions to be committed.
+    pub(crate) fn prepare_commit(
+        &mut self,
+        attempt: Attempt,
+        collector: &mut Lent,
+        offsets: &mut Vec<OffsetToCommit>,
+    ) -> Result<(), StreamsError> {
+        self.task.flush(collector).map_err(|error| self.error(error))?;
+        self.task.seal(attempt, collector).map_err(|error| self.error(error))?;
+        self.commit_requested = false;
+        self.sealed_stream_time = self.task.stream_time();
+        let before = offsets.len();
+        for position in self.task.positions() {
+            let input = self.inputs.iter_mut().find(|i| i.plan.partition == position.partition);
+            let Some(input) = input else { continue };
+            let time = position.partition_time;
+            let metadata = CommittedMetadata {
+                partition_time: (time.as_millis() >= 0).then_some(time),
+                processors: Vec::new(),
+            };
+            let committed = OffsetToCommit {
+                partition: position.partition,
+                offset: position.offset,
+                leader_epoch: position.leader_epoch,
+                metadata: metadata.encode(),
+            };
+            if input.committed != committed {
+                offsets.push(committed.clone());
+                input.committed = committed;
+            }
+        }
+        // A commit without a position would be refused to nobody, not even to a zombie.
+        if offsets.len() == before
+            && let Some(input) = self.inputs.first()
+        {
+            offsets.push(input.committed.clone());
+        }
+        Ok(())
+    }
+
+    /// Step 3 of a commit: the sealed layers are part of the state.
+    pub(crate) fn committed(&mut self, attempt: Attempt, collector: &Collector, wall_time_ms: i64) {
+        let stream_time_ms = self.sealed_stream_time.as_millis();
+        for (layers, store) in self.task.layers_mut().zip(&self.stores) {
+            if layers.sealed_bytes() == 0 {
+                continue;
+            }
+            let before = layers.metadata().map_or(0, |metadata| metadata.next_offset);
+            let metadata = match store.changelog {
+                Some((topic_id, tag)) => {
+                    StoreMetadata::new(topic_id, collector.next_offset(tag).unwrap_or(before))
+                }
+                None => StoreMetadata::new(Uuid::nil(), before),
+            };
+            layers.commit(attempt, StoreMetadata { stream_time_ms, wall_time_ms, ..metadata });
+        }
+    }
+
+    /// Hands committed layers that are large or old to `apply`.
+    pub(crate) fn apply_layers(
+        &mut self,
+        policy: &ApplyPolicy,
+        wall_ms: i64,
+        mut apply: impl FnMut(TaskId, usize, ApplyJob),
+    ) {
+        let id = self.id();
+        for (index, layers) in self.task.layers_mut().enumerate() {
+            let age = layers.committed_since_ms().map_or(0, |since| wall_ms.saturating_sub(since));
+            let due = layers.committed_bytes() >= policy.bytes_max
+                || u128::try_from(age).unwrap_or(0) >= policy.age_max.as_millis();
+            if due
+                && layers.committed_bytes() > 0
+                && !layers.is_applying()
+                && let Some(job) = layers.apply()
+            {
+                apply(id, index, job);
+            }
+        }
+    }
+
+    /// A layer is in the engine.
+    pub(crate) fn finish_apply(
+        &mut self,
+        store: usize,
+        applied: Applied,
+    ) -> Result<(), StreamsError> {
+        let id = self.id();
+        let Some(layers) = self.task.layers_mut().nth(store) else { return Ok(()) };
+        finish_apply(id, layers, applied)
+    }
+
+    /// Whether the worker has one of its layers.
+    pub(crate) fn is_applying(&self) -> bool {
+        self.task.layers().any(LayeredStore::is_applying)
+    }
+
+    /// Ends a task of which everything is committed: the rest of its layers goes to the engine,
+    /// then the storage is free.
+    pub(crate) fn close(mut self) {
+        self.task.close();
+        let id = self.id();
+        for layers in self.task.layers_mut() {
+            if let Some(job) = layers.apply()
+                && let Err(error) = finish_apply(id, layers, job.run())
+            {
+                tracing::error!(task = %id, ?error, "not in the engine: replayed at the next start");
+            }
+        }
+    }
+
+    fn error(&self, error: TaskError) -> StreamsError {
+        task_error(error, &self.shared)
+    }
+}
+
+impl Input {
+    fn at_end(&self) -> bool {
+        !self.ready && self.end_offset.is_some_and(|end| self.position >= end)
+    }
+}
+
+fn finish_apply(
+    task: TaskId,
+    layers: &mut LayeredStore,
+    applied: Applied,
+) -> Result<(), StreamsError> {
+    layers.finish_apply(applied).map_err(|error| StreamsError::Fatal {
+        message: format!("the state of task {task} cannot be written"),
+        source: Some(error.into()),
+    })
+}
+
+fn task_error(error: TaskError, shared: &InstanceShared) -> StreamsError {
+    match error {
+        TaskError::Streams(error) => error,
+        TaskError::Client(error) => {
+            StreamsError::from_client(error, "write records", &shared.config.bootstrap_servers)
+        }
+    }
+}

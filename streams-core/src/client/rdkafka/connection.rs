@@ -4,7 +4,7 @@
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::config::{RdkafkaSettings, transaction_timeout};
 use super::consumer::{cannot_spawn, lock, trouble};
 use super::delivery::{Deliveries, HandleId, Ticket};
 use super::native::{self, Client, Queue, Side};
-use super::partitions::PartitionCounts;
+use super::partitions::{PartitionCounts, REFRESH_AFTER};
 use super::transaction::{EndTxnCount, Transactions};
 use crate::client::call::{Reply, WakeRef};
 use crate::client::error::{ClientError, ClientErrorKind};
@@ -35,6 +35,10 @@ const REPORTS: usize = 512;
 /// A call for the thread that may block.
 pub(super) enum Command {
     Flush,
+    /// Learn a topic's partition count.
+    LookUp(Arc<str>),
+    /// Learn all counts anew, if they are due.
+    Refresh,
     Init(Reply<()>),
     Commit(Vec<OffsetToCommit>, GroupMetadata, Reply<CommitOutcome>),
     Abort(Reply<()>),
@@ -157,11 +161,6 @@ impl Shared {
         &self.counts
     }
 
-    /// Where answers to questions come.
-    pub(super) fn events(&self) -> &Queue {
-        &self.events
-    }
-
     pub(super) fn register(&self, wake: WakeRef) -> (HandleId, Arc<Deliveries>) {
         let id = HandleId(self.next_handle.fetch_add(1, Ordering::Relaxed));
         let deliveries = Deliveries::new(wake, self.flushes_open.clone());
@@ -175,8 +174,13 @@ impl Shared {
 
     /// Waits until the queue may have space again.
     pub(super) fn wait_for_space(&self) {
+        self.wait(SPACE_WAIT);
+    }
+
+    /// Waits for the next event, at most so long.
+    pub(super) fn wait(&self, at_most: Duration) {
         let guard = lock(&self.space.0);
-        let waited = self.space.1.wait_timeout(guard, SPACE_WAIT);
+        let waited = self.space.1.wait_timeout(guard, at_most);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -201,7 +205,6 @@ impl Shared {
         while !self.stop.load(Ordering::Acquire) {
             // SAFETY: the queue is live; the event is destroyed below, once.
             let event = unsafe { sys::rd_kafka_queue_poll(self.events.as_ptr(), EVENTS_WAIT_MS) };
-            self.counts.refresh(&self.client, &self.events);
             if event.is_null() {
                 continue;
             }
@@ -210,7 +213,6 @@ impl Shared {
                 match sys::rd_kafka_event_type(event) {
                     sys::RD_KAFKA_EVENT_DR => self.take_reports(event, &mut reports),
                     sys::RD_KAFKA_EVENT_ERROR => self.take_error(event),
-                    sys::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => self.counts.answer(event),
                     _ => {}
                 }
                 sys::rd_kafka_event_destroy(event);
@@ -282,18 +284,27 @@ impl Shared {
     }
 
     fn make_calls(&self, commands: &Receiver<Command>, mut transactions: Transactions) {
-        while let Ok(command) = commands.recv() {
+        loop {
+            let command = match commands.recv_timeout(REFRESH_AFTER) {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Timeout) => Command::Refresh,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             if self.stop.load(Ordering::Acquire) {
                 return;
             }
             match command {
                 Command::Flush => self.flush(),
+                Command::LookUp(topic) => self.counts.look_up(&self.client, &topic),
+                Command::Refresh => {}
                 Command::Init(reply) => reply.send(transactions.init()),
                 Command::Commit(offsets, group, reply) => {
                     reply.send(Ok(transactions.commit(&offsets, &group)));
                 }
                 Command::Abort(reply) => reply.send(transactions.abort()),
             }
+            // After each call, because a busy producer never runs into the timeout.
+            self.counts.refresh(&self.client);
         }
     }
 

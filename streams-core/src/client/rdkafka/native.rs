@@ -22,6 +22,13 @@ unsafe extern "C" {
         text_size: usize,
     ) -> i32;
     pub(super) fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> i32;
+    pub(super) fn rd_kafka_metadata(
+        rk: *mut sys::rd_kafka_t,
+        all_topics: c_int,
+        only_topic: *mut sys::rd_kafka_topic_t,
+        answer: *mut *const sys::rd_kafka_metadata_t,
+        timeout_ms: c_int,
+    ) -> i32;
     pub(super) fn rd_kafka_producev(rk: *mut sys::rd_kafka_t, ...) -> i32;
 }
 

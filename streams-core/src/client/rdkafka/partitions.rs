@@ -1,8 +1,12 @@
-//! How many partitions topics have: asked in the background, answered from a number in memory.
+//! How many partitions topics have: a number in memory for each record, asked of a broker on the
+//! caller's thread when it is needed first, and in the background afterwards.
+//!
+//! By metadata requests, which any broker answers; describing topics waits for a controller.
 
-use std::ffi::{CString, c_void};
+use std::ffi::c_int;
+use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -11,7 +15,7 @@ use rdkafka_sys as sys;
 
 use super::consumer::lock;
 use super::errors;
-use super::native::{self, Client, Queue};
+use super::native::{self, Client, Topic};
 use crate::client::error::{ClientError, ClientErrorKind};
 use crate::time::{Clock, Instant, SystemClock};
 
@@ -19,233 +23,144 @@ use crate::time::{Clock, Instant, SystemClock};
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// How long a topic may be missing: it was made a moment ago, and brokers learn it one by one.
 const MISSING_WAIT: Duration = Duration::from_secs(3);
+/// Of one question in the background: flushes and commits wait behind it.
+const BACKGROUND_WAIT: Duration = Duration::from_secs(1);
+/// Partitions are added now and then.
+pub(super) const REFRESH_AFTER: Duration = Duration::from_secs(60);
 /// Between two questions after an error.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
-/// Partitions are added now and then.
-const REFRESH_AFTER: Duration = Duration::from_secs(60);
-/// Of one question.
-const REQUEST_TIMEOUT_MS: i32 = 5000;
 
 /// A topic's count, zero while unknown. Shared with the handles, which read it for each record.
 pub(super) type Count = Arc<AtomicI32>;
 
 /// The counts of one connection.
-pub(super) struct PartitionCounts {
-    state: Mutex<State>,
-    answered: Condvar,
-}
+pub(super) struct PartitionCounts(Mutex<State>);
 
-#[derive(Default)]
 struct State {
-    topics: HashMap<Arc<str>, Topic, FixedState>,
-    questions: HashMap<usize, Vec<Arc<str>>, FixedState>,
-    next_question: usize,
+    topics: HashMap<Arc<str>, Count, FixedState>,
     refreshed: Instant,
-}
-
-struct Topic {
-    count: Count,
-    asked: bool,
-    error: Option<ClientError>,
 }
 
 impl PartitionCounts {
     pub(super) fn new() -> Self {
-        let state = State { refreshed: SystemClock.now(), ..State::default() };
-        Self { state: Mutex::new(state), answered: Condvar::new() }
+        let refreshed = SystemClock.now();
+        Self(Mutex::new(State { topics: HashMap::default(), refreshed }))
     }
 
-    /// The count of a topic; asks for it in the background when it is new.
-    pub(super) fn of(&self, client: &Client, answers: &Queue, name: &Arc<str>) -> Count {
-        let mut state = lock(&self.state);
-        if let Some(topic) = state.topics.get(name) {
-            return topic.count.clone();
+    /// The count of a topic, zero when nobody asked yet.
+    pub(super) fn of(&self, name: &Arc<str>) -> Count {
+        lock(&self.0).topics.entry_ref(name).or_default().clone()
+    }
+
+    /// Asks for one topic if its count is unknown. Blocks for a moment.
+    pub(super) fn look_up(&self, client: &Arc<Client>, name: &Arc<str>) {
+        let count = self.of(name);
+        if count.load(Ordering::Acquire) == 0 {
+            learn(client, name, &count);
         }
-        let count = Count::default();
-        let topic = Topic { count: count.clone(), asked: false, error: None };
-        state.topics.insert(name.clone(), topic);
-        ask(&mut state, client, answers, vec![name.clone()]);
-        count
     }
 
-    /// Waits until a broker told the count.
-    pub(super) fn wait(
-        &self,
-        client: &Client,
-        answers: &Queue,
-        name: &Arc<str>,
-    ) -> Result<i32, ClientError> {
-        let start = SystemClock.now();
-        let mut state = lock(&self.state);
-        loop {
-            let Some(topic) = state.topics.get(name) else {
-                return Err(unknown(name));
-            };
-            let count = topic.count.load(Ordering::Acquire);
-            if count > 0 {
-                return Ok(count);
+    /// Asks again for every topic when the counts are old. Blocks for a moment.
+    pub(super) fn refresh(&self, client: &Arc<Client>) {
+        let topics: Vec<_> = {
+            let mut state = lock(&self.0);
+            let now = SystemClock.now();
+            if now.since(state.refreshed) < REFRESH_AFTER {
+                return;
             }
-            let waited = SystemClock.now().since(start);
-            if topic.asked {
-                if waited >= ANSWER_WAIT {
-                    let message = format!("no broker told the partitions of topic {name} in time");
-                    return Err(ClientError::retriable(message));
-                }
-            } else {
-                match topic.error.clone() {
-                    Some(error) if !may_pass(&error, waited) => return Err(error),
-                    Some(_) if waited > Duration::ZERO => state = self.pause(state, RETRY_WAIT),
-                    _ => {}
-                }
-                ask(&mut state, client, answers, vec![name.clone()]);
-            }
-            state = self.pause(state, RETRY_WAIT);
-        }
-    }
-
-    /// Asks again for every topic when the counts are old. Called now and then.
-    pub(super) fn refresh(&self, client: &Client, answers: &Queue) {
-        let now = SystemClock.now();
-        let mut state = lock(&self.state);
-        if now.since(state.refreshed) < REFRESH_AFTER {
-            return;
-        }
-        state.refreshed = now;
-        let names: Vec<_> = state.topics.keys().cloned().collect();
-        ask(&mut state, client, answers, names);
-    }
-
-    /// A broker does not know a partition that we believed in: the next refresh is due.
-    pub(super) fn doubt(&self) {
-        lock(&self.state).refreshed = Instant::default();
-    }
-
-    /// Takes in the answer to a question.
-    ///
-    /// # Safety
-    /// The event is live, and the result of a question of this object.
-    pub(super) unsafe fn answer(&self, event: *mut sys::rd_kafka_event_t) {
-        // SAFETY: live, and of that type (the caller's promise).
-        let (question, code) = unsafe {
-            (sys::rd_kafka_event_opaque(event).addr(), native::rd_kafka_event_error(event))
+            state.refreshed = now;
+            state.topics.iter().map(|(name, count)| (name.clone(), count.clone())).collect()
         };
-        let mut state = lock(&self.state);
-        let asked = state.questions.remove(&question).unwrap_or_default();
-        if code != 0 {
-            for name in asked {
-                state.learn(&name, Err(errors::from_code(code, &format!("topic {name}"))));
-            }
-        } else {
-            // SAFETY: as above.
-            for (name, count) in unsafe { descriptions(event) } {
-                state.learn(&name, count);
+        for (name, count) in topics {
+            if !learn(client, &name, &count) {
+                // The next one would wait for the same broker.
+                return;
             }
         }
-        drop(state);
-        self.answered.notify_all();
     }
 
-    fn pause<'a>(&self, state: MutexGuard<'a, State>, wait: Duration) -> MutexGuard<'a, State> {
-        let (state, _) =
-            self.answered.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
-        state
+    /// A broker does not know a partition that we believed in: a refresh is due.
+    pub(super) fn doubt(&self) {
+        lock(&self.0).refreshed = Instant::default();
     }
 }
 
-impl State {
-    fn learn(&mut self, name: &str, answer: Result<i32, ClientError>) {
-        let Some(topic) = self.topics.get_mut(name) else { return };
-        topic.asked = false;
-        match answer {
-            Ok(count) => {
-                topic.count.store(count, Ordering::Release);
-                topic.error = None;
+/// Waits until a broker told the count. `pause` waits between two questions.
+pub(super) fn wait_for_count(
+    client: &Client,
+    topic: &Topic,
+    name: &str,
+    count: &Count,
+    mut pause: impl FnMut(Duration),
+) -> Result<i32, ClientError> {
+    let start = SystemClock.now();
+    loop {
+        let left = ANSWER_WAIT.saturating_sub(SystemClock.now().since(start));
+        match ask(client, topic, name, left) {
+            Ok(told) => {
+                count.store(told, Ordering::Release);
+                return Ok(told);
             }
-            Err(error) => topic.error = Some(error),
+            Err(error) => {
+                let waited = SystemClock.now().since(start);
+                let may_pass = match error.kind {
+                    ClientErrorKind::Retriable => waited < ANSWER_WAIT,
+                    ClientErrorKind::UnknownTopic => waited < MISSING_WAIT,
+                    _ => false,
+                };
+                if !may_pass {
+                    return Err(error);
+                }
+            }
+        }
+        pause(RETRY_WAIT);
+    }
+}
+
+/// Asks in the background; whether a broker answered.
+fn learn(client: &Arc<Client>, name: &Arc<str>, count: &Count) -> bool {
+    let told =
+        Topic::new(client, name).and_then(|topic| ask(client, &topic, name, BACKGROUND_WAIT));
+    match told {
+        Ok(told) => {
+            count.store(told, Ordering::Release);
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "partition count not refreshed");
+            !error.is_retriable()
         }
     }
 }
 
-/// Whether it is worth asking again after that error.
-fn may_pass(error: &ClientError, waited: Duration) -> bool {
-    match error.kind {
-        ClientErrorKind::Retriable => waited < ANSWER_WAIT,
-        ClientErrorKind::UnknownTopic => waited < MISSING_WAIT,
-        _ => false,
+/// One question to whichever broker is there.
+fn ask(client: &Client, topic: &Topic, name: &str, wait: Duration) -> Result<i32, ClientError> {
+    let wait_ms = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX).max(1);
+    let mut answer: *const sys::rd_kafka_metadata_t = ptr::null();
+    // SAFETY: instance and topic are live; the answer is ours, and destroyed below, once.
+    let code = unsafe {
+        native::rd_kafka_metadata(client.as_ptr(), 0, topic.as_ptr(), &raw mut answer, wait_ms)
+    };
+    let place = format!("partitions of topic {name}");
+    if code != 0 || answer.is_null() {
+        return Err(errors::from_code(code, &place));
     }
-}
-
-/// Asks for topics that are not being asked for. Answers come as events into `answers`.
-fn ask(state: &mut State, client: &Client, answers: &Queue, mut names: Vec<Arc<str>>) {
-    let mut c_names = Vec::new();
-    names.retain(|name| {
-        let Some(topic) = state.topics.get_mut(name) else { return false };
-        let Ok(c_name) = CString::new(&**name) else { return false };
-        let new = !std::mem::replace(&mut topic.asked, true);
-        if new {
-            c_names.push(c_name);
+    // SAFETY: a live answer with as many topics as it says. The topic's code is read as the
+    // integer that it is, because it may be a broker's that the enum lacks.
+    let told = unsafe {
+        let told = ((*answer).topic_cnt > 0).then(|| {
+            let topic = (*answer).topics;
+            ((&raw const (*topic).err).cast::<i32>().read(), (*topic).partition_cnt)
+        });
+        sys::rd_kafka_metadata_destroy(answer);
+        told
+    };
+    match told {
+        Some((0, count)) if count > 0 => Ok(count),
+        Some((0, _)) | None => {
+            let message = format!("{place}: the broker told none");
+            Err(ClientError::new(ClientErrorKind::UnknownTopic, message))
         }
-        new
-    });
-    if names.is_empty() {
-        return;
+        Some((code, _)) => Err(errors::from_code(code, &place)),
     }
-    state.next_question += 1;
-    let question = state.next_question;
-    state.questions.insert(question, names);
-    let opaque: *mut c_void = std::ptr::without_provenance_mut(question);
-    let mut pointers: Vec<_> = c_names.iter().map(|name| name.as_ptr()).collect();
-    // SAFETY: instance and queue are live; names are copied; the collection and the options are
-    // destroyed once, after the call, which does not keep them.
-    unsafe {
-        let topics =
-            sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        let options = sys::rd_kafka_AdminOptions_new(
-            client.as_ptr(),
-            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        );
-        sys::rd_kafka_AdminOptions_set_request_timeout(
-            options,
-            REQUEST_TIMEOUT_MS,
-            std::ptr::null_mut(),
-            0,
-        );
-        sys::rd_kafka_AdminOptions_set_opaque(options, opaque);
-        sys::rd_kafka_DescribeTopics(client.as_ptr(), topics, options, answers.as_ptr());
-        sys::rd_kafka_AdminOptions_destroy(options);
-        sys::rd_kafka_TopicCollection_destroy(topics);
-    }
-}
-
-/// # Safety
-/// The event is a live result of describing topics.
-unsafe fn descriptions(
-    event: *mut sys::rd_kafka_event_t,
-) -> Vec<(String, Result<i32, ClientError>)> {
-    let mut found = Vec::new();
-    // SAFETY: everything read here belongs to the live event; lists have the lengths told.
-    unsafe {
-        let result = sys::rd_kafka_event_DescribeTopics_result(event);
-        let mut count = 0;
-        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        for index in 0..count {
-            let topic = *topics.add(index);
-            let name = native::text(sys::rd_kafka_TopicDescription_name(topic));
-            let error = sys::rd_kafka_TopicDescription_error(topic);
-            let code = if error.is_null() { 0 } else { native::rd_kafka_error_code(error) };
-            let mut partitions = 0;
-            let answer = if code == 0 {
-                sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
-                Ok(i32::try_from(partitions).unwrap_or(i32::MAX))
-            } else {
-                Err(errors::from_code(code, &format!("topic {name}")))
-            };
-            found.push((name, answer));
-        }
-    }
-    found
-}
-
-fn unknown(name: &str) -> ClientError {
-    ClientError::new(ClientErrorKind::UnknownTopic, format!("topic {name} was never asked for"))
 }

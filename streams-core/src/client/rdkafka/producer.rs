@@ -13,7 +13,7 @@ use super::connection::{Command, Connection};
 use super::delivery::{Deliveries, HandleId, Ticket};
 use super::errors;
 use super::native::{self, Topic};
-use super::partitions::Count;
+use super::partitions::{Count, wait_for_count};
 use super::transaction;
 use crate::client::call::{Call, WakeRef};
 use crate::client::error::{ClientError, ClientErrorKind};
@@ -62,6 +62,7 @@ impl RdkafkaProducer {
         }
         if errors::is(code, Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
             shared.counts().doubt();
+            self.connection.call(Command::Refresh);
         }
         let place = match self.topics.get(record.topic.0 as usize) {
             Some(topic) => format!("record to {}-{}", topic.name, record.partition),
@@ -99,7 +100,10 @@ impl Producer for RdkafkaProducer {
             None => {
                 let shared = self.connection.shared();
                 let native = Topic::new(shared.client(), name)?;
-                let count = shared.counts().of(shared.client(), shared.events(), name);
+                let count = shared.counts().of(name);
+                if count.load(Ordering::Acquire) == 0 {
+                    self.connection.call(Command::LookUp(name.clone()));
+                }
                 self.topics.push(WrittenTopic { name: name.clone(), native, count });
                 self.topics.len() - 1
             }
@@ -111,17 +115,18 @@ impl Producer for RdkafkaProducer {
 
     #[inline]
     fn partitions(&mut self, topic: TopicSlot) -> Result<i32, ClientError> {
-        let topic = self.written(topic)?;
-        let count = topic.count.load(Ordering::Acquire);
+        let count = self.written(topic)?.count.load(Ordering::Acquire);
         if count > 0 {
             return Ok(count);
         }
-        let name = topic.name.clone();
-        let shared = self.connection.shared();
+        let shared = self.connection.shared().clone();
         if let Some(error) = shared.new_trouble(&mut self.trouble_seen) {
             return Err(error);
         }
-        shared.counts().wait(shared.client(), shared.events(), &name)
+        let topic = self.written(topic)?;
+        wait_for_count(shared.client(), &topic.native, &topic.name, &topic.count, |pause| {
+            shared.wait(pause);
+        })
     }
 
     fn send(&mut self, record: ProducerRecord<'_>) -> Result<(), ClientError> {

@@ -1,1 +1,25 @@
-//! (being built)
+//! The typed DSL of the stream processing library: [`StreamsBuilder`], [`KStream`], [`KTable`].
+//!
+//! Applications depend on this crate alone and begin with `use streams_dsl::prelude::*;`: it
+//! re-exports what they need of the core.
+//!
+//! Reading order: `builder`, `stream`, `grouped`, `table`, `options`; then `graph`, where the calls
+//! become a topology.
+
+extern crate self as streams_dsl;
+
+mod builder;
+mod graph;
+mod grouped;
+mod options;
+pub mod prelude;
+mod stream;
+mod table;
+
+pub use builder::StreamsBuilder;
+pub use grouped::KGroupedStream;
+pub use options::{Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, auto};
+pub use stream::{Emitter, KStream, Split};
+pub use streams_core as core;
+pub use streams_core::{config, json_serde, processor, reaction, record, serdes, stores, topology};
+pub use table::KTable;

@@ -1,0 +1,41 @@
+//! What later children need of tables above them: old values, and stores to look values up.
+
+use super::{GraphState, NodeId, Origin};
+
+/// Carries asks upward. Children have higher ids than their parents, so one walk backwards is
+/// enough.
+pub(super) fn resolve(state: &mut GraphState) {
+    let mut old = vec![false; state.nodes.len()];
+    let mut read = vec![false; state.nodes.len()];
+    for id in state.ids().rev() {
+        for ask in &state.node(id).asks {
+            old[ask.of as usize] |= ask.old;
+            read[ask.of as usize] |= ask.read;
+        }
+        if state.tables.contains_key(&id) {
+            let (old_above, read_above) = settle(state, id, old[id as usize], read[id as usize]);
+            for parent in &state.nodes[id as usize].parents {
+                old[*parent as usize] |= old_above;
+                read[*parent as usize] |= read_above;
+            }
+        }
+    }
+}
+
+/// Decides for one table; answers what it asks of its parents in turn.
+fn settle(state: &mut GraphState, id: NodeId, old: bool, read: bool) -> (bool, bool) {
+    let Some(table) = state.tables.get_mut(&id) else {
+        return (false, false);
+    };
+    table.send_old = old;
+    match table.origin {
+        Origin::Own => table.materialized = true,
+        Origin::Topic => table.materialized = table.store_asked || old || read,
+        Origin::Parents => {
+            table.materialized = table.store_asked;
+            // A store of its own answers both; without one both are computed from above.
+            return if table.materialized { (false, false) } else { (old, read) };
+        }
+    }
+    (false, false)
+}

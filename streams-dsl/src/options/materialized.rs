@@ -1,0 +1,108 @@
+//! `Materialized`: the store of a stateful operator.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use streams_core::stores::{KeyValueStore, StoreName};
+use streams_core::topology::Choice;
+use streams_core::{DefaultSerde, Serde};
+
+use super::Auto;
+
+/// Options of a store without windows.
+pub struct KeyValueKind;
+
+/// The store of a stateful operator. `Kind` decides which options exist.
+///
+/// A bare name has all defaults: in RocksDB, with a changelog topic, each update forwarded at once.
+pub struct Materialized<K, V, Kind> {
+    pub(crate) name: Option<String>,
+    pub(crate) key: Choice<K>,
+    pub(crate) value: Choice<V>,
+    pub(crate) settings: StoreSettings,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+/// What does not depend on types.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoreSettings {
+    pub(crate) in_memory: bool,
+    pub(crate) logging_disabled: bool,
+    pub(crate) changelog: BTreeMap<String, String>,
+    pub(crate) emit_on_commit: Option<bool>,
+}
+
+impl<K: 'static, V: 'static, Kind> Materialized<K, V, Kind> {
+    fn new(name: Option<String>, key: Choice<K>, value: Choice<V>) -> Self {
+        Self { name, key, value, settings: StoreSettings::default(), kind: PhantomData }
+    }
+
+    /// With the serdes of keys and values.
+    pub fn with(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Self::new(Some(name.into()), Choice::given(key), Choice::given(value))
+    }
+
+    /// With the serdes from upstream, for types without a default; an error of `build()` if there
+    /// are none.
+    pub fn inherit(name: &str) -> Self {
+        Self::new(Some(name.into()), Choice::Inherited, Choice::Inherited)
+    }
+
+    /// With this serde of values.
+    pub fn value_serde(mut self, value: impl Serde<V>) -> Self {
+        self.value = Choice::given(value);
+        self
+    }
+
+    /// In memory instead of RocksDB. The changelog topic stays.
+    pub fn in_memory(mut self) -> Self {
+        self.settings.in_memory = true;
+        self
+    }
+
+    /// Without a changelog topic: the store is empty after a move to another machine.
+    pub fn logging_disabled(mut self) -> Self {
+        self.settings.logging_disabled = true;
+        self
+    }
+
+    /// A setting of the changelog topic, when it is made: `changelog_config("min.insync.replicas",
+    /// "2")`.
+    pub fn changelog_config(mut self, key: &str, value: &str) -> Self {
+        self.settings.changelog.insert(key.into(), value.into());
+        self
+    }
+
+    /// On: one change per key and commit, as with the JVM's record cache. Off: each update is
+    /// forwarded. Not said: as the application's configuration has it.
+    pub fn emit_on_commit(mut self, on: bool) -> Self {
+        self.settings.emit_on_commit = Some(on);
+        self
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde, Kind> From<&str> for Materialized<K, V, Kind> {
+    fn from(name: &str) -> Self {
+        Self::new(Some(name.into()), Choice::default_of(), Choice::default_of())
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde, Kind> From<String> for Materialized<K, V, Kind> {
+    fn from(name: String) -> Self {
+        Self::new(Some(name), Choice::default_of(), Choice::default_of())
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde, Kind> From<Auto> for Materialized<K, V, Kind> {
+    fn from(_: Auto) -> Self {
+        Self::new(None, Choice::default_of(), Choice::default_of())
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> From<StoreName<KeyValueStore<K, V>>>
+    for Materialized<K, V, KeyValueKind>
+{
+    fn from(name: StoreName<KeyValueStore<K, V>>) -> Self {
+        Self::from(name.as_str())
+    }
+}

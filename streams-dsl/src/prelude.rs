@@ -1,0 +1,23 @@
+//! Everything that an application needs: `use streams_dsl::prelude::*;`
+
+pub use streams_core::processor::{
+    Data, FixedKey, FixedKeyContext, FixedKeyInit, FixedKeyProcessor, Processor, ProcessorContext,
+    ProcessorInit,
+};
+pub use streams_core::serdes::{Bytes, DefaultSerde, Json, Serde, SerdeContext, SerdeRef, Utf8};
+pub use streams_core::stores::{
+    KeyValueHandle, KeyValueStore, StoreBuilder, StoreHandle, StoreName, Stores,
+};
+pub use streams_core::topology::{
+    Consumed, OffsetReset, Partitions, Produced, Topic, Topics, Topology, TopologyError,
+};
+pub use streams_core::{
+    BoxError, Headers, Reaction, Record, RecordContext, RecordRef, StreamsConfig, TaskId,
+    Timestamp, json_serde,
+};
+
+pub use crate::builder::StreamsBuilder;
+pub use crate::grouped::KGroupedStream;
+pub use crate::options::{Auto, Grouped, Joined, Materialized, Repartitioned, auto};
+pub use crate::stream::{Emitter, KStream};
+pub use crate::table::KTable;

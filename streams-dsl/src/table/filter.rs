@@ -1,0 +1,84 @@
+//! `KTable::filter`, `filter_not`.
+
+use std::sync::Arc;
+
+use streams_core::processor::{Processor, ProcessorContext};
+use streams_core::stores::{Change, Held};
+use streams_core::{BoxError, Data};
+
+use super::{KTable, NewTable, TableOutput};
+use crate::graph::{Call, Keeps};
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// The rows for which `f` holds. A row for which it does not hold any more is deleted.
+    #[track_caller]
+    pub fn filter(&self, f: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
+        self.filter_if(Call::new("filter"), f)
+    }
+
+    /// The rows for which `f` does not hold.
+    #[track_caller]
+    pub fn filter_not(&self, f: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
+        self.filter_if(Call::new("filter_not"), move |key, value| !f(key, value))
+    }
+
+    #[track_caller]
+    fn filter_if(
+        &self,
+        call: Call,
+        f: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+    ) -> KTable<K, V> {
+        let name = self.graph.name(None, &[("KTABLE-FILTER-", "")]);
+        let f = Arc::new(f);
+        let table = NewTable::derived(call, name, &[self.node], Keeps::Both);
+        let table = table.lower(move |lowering| {
+            let parts = lowering.table_parts::<K, V>();
+            let getter = parts.getter().or_else(|| {
+                let f = f.clone();
+                let parent = lowering.parent_getter::<K, V>(0)?;
+                Some(parent.then(move |key, row| f(key, &row.0).then_some(row)))
+            });
+            lowering.set_getter(getter);
+            lowering.processor::<K, Change<V>, _, _>(parts.stores(), move |stores, _| FilterRows {
+                f: f.clone(),
+                output: parts.output(&stores),
+            });
+        });
+        table.add(&self.graph)
+    }
+}
+
+struct FilterRows<K, V, F> {
+    f: Arc<F>,
+    output: TableOutput<K, V>,
+}
+
+impl<K: Data, V: Data, F> Processor for FilterRows<K, V, F>
+where
+    F: Fn(&K, &V) -> bool + Send + Sync + 'static,
+{
+    type KIn = K;
+    type VIn = Change<V>;
+    type KOut = K;
+    type VOut = Change<V>;
+
+    fn process(
+        &mut self,
+        key: K,
+        change: Change<V>,
+        ctx: &mut ProcessorContext<'_, K, Change<V>>,
+    ) -> Result<(), BoxError> {
+        let keep = |value: Option<Held<V>>| value.filter(|value| (self.f)(&key, value));
+        let new = keep(change.new);
+        let old = if self.output.wants_old() { keep(change.old) } else { None };
+        if new.is_none() && old.is_none() && self.output.knows_absent(&key, ctx)? {
+            // It was not there before, as everybody below knows.
+            return Ok(());
+        }
+        self.output.emit(key, new, old, ctx)
+    }
+
+    fn flush(&mut self, ctx: &mut ProcessorContext<'_, K, Change<V>>) -> Result<(), BoxError> {
+        self.output.flush(ctx)
+    }
+}

@@ -1,0 +1,123 @@
+//! How an operator reads the current value of a table above it, although a task only looks
+//! downward: through the table's store, or the stores of the tables that it is computed from.
+
+use std::sync::Arc;
+
+use streams_core::processor::StateAccess;
+use streams_core::stores::{
+    HandleMaker, Held, KeyValueStore, StoreBuilder, StoreConnections, StoreSet,
+};
+use streams_core::{BoxError, Data, Timestamp};
+
+/// Connects a processor to the stores that a table is read from; its handle is a [`Getter`].
+pub(crate) struct ValueGetter<K, V> {
+    connect: Arc<dyn Fn(&mut StoreConnections) -> HandleMaker<Getter<K, V>> + Send + Sync>,
+}
+
+/// Reads a table in one task.
+pub(crate) struct Getter<K, V> {
+    read: Arc<Read<K, V>>,
+}
+
+type Read<K, V> =
+    dyn Fn(&mut StateAccess<'_>, &K) -> Result<Option<Row<V>>, BoxError> + Send + Sync;
+
+/// A value and its time.
+pub(crate) type Row<V> = (Held<V>, Timestamp);
+
+impl<K, V> Clone for ValueGetter<K, V> {
+    fn clone(&self) -> Self {
+        Self { connect: self.connect.clone() }
+    }
+}
+
+impl<K, V> Clone for Getter<K, V> {
+    fn clone(&self) -> Self {
+        Self { read: self.read.clone() }
+    }
+}
+
+impl<K: 'static, V: 'static> StoreSet for ValueGetter<K, V> {
+    type Handles = Getter<K, V>;
+
+    fn connect(self, connections: &mut StoreConnections) -> HandleMaker<Getter<K, V>> {
+        (self.connect)(connections)
+    }
+}
+
+impl<K: Data, V: Data> Getter<K, V> {
+    fn new(
+        read: impl Fn(&mut StateAccess<'_>, &K) -> Result<Option<Row<V>>, BoxError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self { read: Arc::new(read) }
+    }
+
+    /// The value of `key` now.
+    pub(crate) fn get(
+        &self,
+        state: &mut StateAccess<'_>,
+        key: &K,
+    ) -> Result<Option<Row<V>>, BoxError> {
+        (self.read)(state, key)
+    }
+}
+
+impl<K: Data, V: Data> ValueGetter<K, V> {
+    /// Reads the table's own store.
+    pub(crate) fn of_store(store: StoreBuilder<KeyValueStore<K, V>>) -> Self {
+        Self {
+            connect: Arc::new(move |connections| {
+                let make = (&store).connect(connections);
+                Arc::new(move |stores| {
+                    let handle = make(stores);
+                    Getter::new(move |state, key| state.store(&handle).get_held(key))
+                })
+            }),
+        }
+    }
+
+    /// Reads another table, and computes this one's value from it.
+    pub(crate) fn then<W: Data>(
+        self,
+        f: impl Fn(&K, Row<V>) -> Option<Row<W>> + Send + Sync + 'static,
+    ) -> ValueGetter<K, W> {
+        let f = Arc::new(f);
+        ValueGetter {
+            connect: Arc::new(move |connections| {
+                let (make, f) = ((self.connect)(connections), f.clone());
+                Arc::new(move |stores| {
+                    let (parent, f) = (make(stores), f.clone());
+                    Getter::new(move |state, key| {
+                        Ok(parent.get(state, key)?.and_then(|row| f(key, row)))
+                    })
+                })
+            }),
+        }
+    }
+
+    /// Reads two other tables, and computes this one's value from them.
+    pub(crate) fn with<V2: Data, W: Data>(
+        self,
+        other: ValueGetter<K, V2>,
+        f: impl Fn(&K, Option<Row<V>>, Option<Row<V2>>) -> Option<Row<W>> + Send + Sync + 'static,
+    ) -> ValueGetter<K, W> {
+        let f = Arc::new(f);
+        ValueGetter {
+            connect: Arc::new(move |connections| {
+                let make = ((self.connect)(connections), (other.connect)(connections));
+                let f = f.clone();
+                Arc::new(move |stores| {
+                    let (this, other, f) = (make.0(stores), make.1(stores), f.clone());
+                    Getter::new(move |state, key| {
+                        let this = this.get(state, key)?;
+                        let other = other.get(state, key)?;
+                        Ok(f(key, this, other))
+                    })
+                })
+            }),
+        }
+    }
+}

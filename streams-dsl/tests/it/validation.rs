@@ -1,0 +1,152 @@
+//! What `build()` refuses: all mistakes at once, each with the user's call.
+
+use streams_dsl::prelude::*;
+
+/// The messages of all mistakes, each with the line of its call.
+fn mistakes(builder: StreamsBuilder) -> Vec<(String, u32)> {
+    let Err(error) = builder.build() else { panic!("there is a mistake") };
+    let mistake = |m: &streams_dsl::topology::Mistake| {
+        assert!(m.location.file().ends_with("validation.rs"), "{m}");
+        (m.message.clone(), m.location.line())
+    };
+    error.mistakes.iter().map(mistake).collect()
+}
+
+#[test]
+fn a_changed_key_needs_a_name() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    let mapped = stream.map(|k, v| (k, v));
+    let changed = line!() - 1;
+    let counts = mapped.filter(|_, _| true).group_by_key().count("counts");
+    let grouped = line!() - 1;
+    counts.to("out");
+    let [(message, line)] = &mistakes(builder)[..] else { panic!("one mistake") };
+    assert_eq!(*line, grouped);
+    let wanted = format!(
+        "group_by_key() after map() at {}:{changed} needs a repartition topic, which needs a name: \
+         use group_by_key_with(\"name\"), or put .repartition(\"name\") before it",
+        file!()
+    );
+    assert_eq!(*message, wanted);
+}
+
+#[test]
+fn joins_and_tables_need_a_name_too() {
+    let builder = StreamsBuilder::new();
+    let table = builder.table::<String, i64>("t", "store");
+    let stream = builder.stream::<String, i64>("in").select_key(|k, _| k.clone());
+    stream.left_join_table(&table, |_, a, _| a).to("a");
+    stream.to_table("latest").to("b");
+    let found = mistakes(builder);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].0.contains("use left_join_table_with(.., \"name\")"), "{found:?}");
+    assert!(found[1].0.contains("put .repartition(\"name\") before it"), "{found:?}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    stream.filter(|_, _| true).named("twice").to("a");
+    stream.filter(|_, _| true).named("twice").to("b");
+    let second = line!() - 1;
+    stream.map_values(|v| v).named("not a name").to("c");
+    let found = mistakes(builder);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].0.starts_with("the name \"twice\" was already given to filter() at"));
+    assert_eq!(found[0].1, second);
+    assert!(found[1].0.contains("\"not a name\" holds ' '"), "{found:?}");
+}
+
+#[test]
+fn stores_and_repartition_topics_are_unique() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    stream.group_by(|k, _| k.clone(), "again").count("one").to("a");
+    stream.map_values(|v| v).group_by(|k, _| k.clone(), "again").count("one").to("b");
+    let found = mistakes(builder);
+    let all = found.iter().map(|(message, _)| message.as_str()).collect::<Vec<_>>().join("\n");
+    assert!(all.contains("the store \"one\" already belongs to count() at"), "{all}");
+    assert!(
+        all.contains("the repartition topic \"again-repartition\" was already made by"),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_topic_is_read_once() {
+    let builder = StreamsBuilder::new();
+    builder.table::<String, i64>("t", "store").to("a");
+    builder.stream::<String, i64>("t").to("b");
+    builder.stream::<String, i64>("s").to("c");
+    builder.stream::<String, String>("s").to("d");
+    builder.stream::<String, i64>(["s", "r"]).to("e");
+    let found = mistakes(builder);
+    let all = found.iter().map(|(message, _)| message.as_str()).collect::<Vec<_>>().join("\n");
+    assert_eq!(found.len(), 3, "{all}");
+    assert!(all.contains("the topic \"t\" is already read by table() at"), "{all}");
+    assert!(all.contains("as (alloc::string::String, i64), here as"), "{all}");
+    assert!(all.contains("together with other topics"), "{all}");
+}
+
+#[test]
+fn values_of_a_table_are_not_null() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, Option<i64>>("in").to_table("store").to_stream().for_each(|_, _| {});
+    let found = mistakes(builder);
+    assert!(found[0].0.contains("makes a table of core::option::Option<i64>"), "{found:?}");
+    assert!(found[0].0.contains("to_table_from_updates()"), "{found:?}");
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct NoSerde(i64);
+
+#[test]
+fn serdes_that_are_inherited_must_be_there() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in").map_values(NoSerde);
+    let group = stream.group_by(|k, _| k.clone(), Grouped::inherit("group"));
+    group.count("counts").to("a");
+    group.reduce(|a, _| a, Materialized::inherit("latest")).to_stream().for_each(|_, _| {});
+    let found = mistakes(builder);
+    let all = found.iter().map(|(message, _)| message.as_str()).collect::<Vec<_>>().join("\n");
+    assert!(all.contains("needs a serde of the keys for its repartition topic"), "{all}");
+    assert!(all.contains("reduce() at"), "{all}");
+    assert!(all.contains("for its store"), "{all}");
+}
+
+#[test]
+fn handles_of_two_builders_do_not_mix() {
+    let (one, other) = (StreamsBuilder::new(), StreamsBuilder::new());
+    let stream = other.stream::<String, i64>("in");
+    one.stream::<String, i64>("in").merge(&stream).to("out");
+    let found = mistakes(one);
+    assert_eq!(found[0].0, "the two handles come from different builders");
+}
+
+#[test]
+fn an_empty_topology_is_refused() {
+    let found = mistakes(StreamsBuilder::new());
+    assert!(found[0].0.contains("the topology is empty"), "{found:?}");
+}
+
+#[test]
+fn generated_names_can_be_forbidden() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    stream.group_by(|k, _| k.clone(), auto()).count(auto()).to("out");
+    let config = StreamsConfig::new("app", "localhost:9092")
+        .set("ensure.explicit.internal.resource.naming", true);
+    let Err(error) = builder.build_with(&config) else { panic!("there is a mistake") };
+    assert_eq!(error.mistakes.len(), 2, "{error}");
+}
+
+#[test]
+#[should_panic(expected = "came after build()")]
+fn an_operator_after_build_is_a_mistake_of_the_program() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    let _topology = builder.build();
+    stream.to("out");
+}

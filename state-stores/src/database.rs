@@ -117,6 +117,11 @@ impl Database {
         self.engine.flush(family)
     }
 
+    /// Makes durable what was written to `family` and nothing else: what RocksDB does by itself.
+    pub(crate) fn flush_alone(&self, family: &str) -> Result<(), StateError> {
+        self.engine.flush(family)
+    }
+
     /// Makes everything durable.
     pub(crate) fn flush_all(&self) -> Result<(), StateError> {
         self.engine
@@ -137,7 +142,11 @@ impl Database {
                 continue;
             }
             let since_ms = *upkeep.unflushed_since_ms.entry(family.clone()).or_insert(now_ms);
-            if rows >= policy.rows_max || now_ms.saturating_sub(since_ms) >= policy.age_ms_max {
+            // Without the inventory the other families are worth nothing.
+            if family == INVENTORY_FAMILY
+                || rows >= policy.rows_max
+                || now_ms.saturating_sub(since_ms) >= policy.age_ms_max
+            {
                 due.push(Upkept::Flush(family));
             }
         }

@@ -106,6 +106,13 @@ mod tests {
         }
 
         #[test]
+        fn an_inclusive_range_has_its_last_key(lower: Vec<u8>, last: Vec<u8>, key: Vec<u8>) {
+            let range = KeyRange::inclusive(lower.clone(), &last);
+            prop_assert_eq!(range.contains(&key), lower <= key && key <= last);
+            prop_assert_eq!(range.contains(&last), lower <= last);
+        }
+
+        #[test]
         fn the_rest_of_a_scan_has_every_key_beyond_the_last(key: Vec<u8>, other: Vec<u8>) {
             let forward = KeyRange::all().after(&key, Direction::Forward);
             prop_assert_eq!(forward.contains(&other), other > key);

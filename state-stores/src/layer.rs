@@ -436,5 +436,7 @@ mod tests {
         assert_eq!(layer.get(b"key").unwrap().unwrap().len(), 3_999);
         assert!(layer.bytes() < 4 * GARBAGE_BYTES_MIN, "{}", layer.bytes());
         assert_eq!(layer.payload_bytes(), 3 + 3_999);
+        layer.merge(Layer::from_writes([(b"key", Some(b"short"))]));
+        assert_eq!(layer.payload_bytes(), 3 + 5);
     }
 }

@@ -35,6 +35,7 @@ fn child_writes_until_it_is_killed() {
     let storage = directory.lease(TASK).unwrap();
     let mut stores = STORES.map(|name| storage.open_store(&StoreSpec::key_value(name)).unwrap());
     let mut reloaded = storage.open_store(&StoreSpec::key_value(RELOADED)).unwrap();
+    directory.flush_due(0).into_iter().for_each(|job| job.run().unwrap());
     println!("writing");
     for round in 0u64.. {
         for (index, store) in stores.iter_mut().enumerate() {

@@ -108,6 +108,7 @@ fn a_wiped_store_stays_empty() {
     commit(&mut store, 1, vec![put(&7u32.to_be_bytes(), b"new")]);
     apply(&mut store);
     assert_eq!(run_upkeep(&directory, 0), 1, "the removal of the old rows");
+    assert_eq!(run_upkeep(&directory, 0), 1, "a flush of what says that they are gone");
     assert_eq!(run_upkeep(&directory, 0), 0);
     assert_eq!(rows(&store).len(), 1);
     drop((store, storage, neighbour, directory));
@@ -119,6 +120,24 @@ fn a_wiped_store_stays_empty() {
     let neighbour = directory.lease(TaskKey::new(2, 1)).unwrap().open_store(&spec).unwrap();
     assert_eq!(neighbour.metadata(), Some(&metadata(5)));
     assert_eq!(rows(&neighbour).len(), 1);
+}
+
+#[test]
+fn rows_whose_owner_a_crash_forgot_are_nobodys() {
+    let directory = StateDirectory::in_memory();
+    let spec = StoreSpec::key_value("s");
+    let mut store = directory.lease(TASK).unwrap().open_store(&spec).unwrap();
+    commit(&mut store, 1, vec![put(b"a", b"1")]);
+    apply(&mut store);
+    directory.flush_store(&spec).unwrap();
+    directory.crash().unwrap();
+    assert!(directory.tasks().is_empty(), "the inventory was not flushed");
+    let mut other = directory.lease(TaskKey::new(7, 7)).unwrap().open_store(&spec).unwrap();
+    assert_eq!((rows(&other).len(), other.metadata()), (0, None));
+    commit(&mut other, 1, vec![put(b"b", b"1")]);
+    apply(&mut other);
+    assert_eq!(run_upkeep(&directory, 0), 2, "the inventory, and the search for such rows");
+    assert_eq!(rows(&other).len(), 1);
 }
 
 #[test]

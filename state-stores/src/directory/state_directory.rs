@@ -261,13 +261,13 @@ impl StateDirectory {
         self.open_databases().iter().try_for_each(|database| database.flush_all())
     }
 
-    /// Flushes one store of all tasks, as RocksDB does by itself when a write buffer is full. For
-    /// simulations: after a crash each store is at one of its own flushes.
+    /// Flushes one store of all tasks and nothing else, as RocksDB does by itself when a write
+    /// buffer is full. For simulations: after a crash each store is at one of its own flushes.
     ///
     /// # Errors
     /// What the engine reports.
     pub fn flush_store(&self, spec: &StoreSpec) -> Result<(), StateError> {
-        self.database_for(spec)?.flush(&spec.family())
+        self.database_for(spec)?.flush_alone(&spec.family())
     }
 
     /// Kills the process that used this directory, for tests: what was not flushed is forgotten,

@@ -12,6 +12,7 @@ pub mod error;
 pub mod raw_record;
 pub mod rdkafka;
 pub mod seam;
+pub mod wire;
 
 pub use self::rdkafka::{RdkafkaClients, RdkafkaSettings};
 pub use call::{Call, Reply, Wake, WakeRef};

@@ -145,6 +145,23 @@ fn malformed_bytes_are_explained() {
 }
 
 #[test]
+fn a_length_in_malformed_bytes_is_not_allocated() {
+    // A text of 2^60 bytes, as bincode writes that length.
+    let huge = [253, 0, 0, 0, 0, 0, 0, 0, 16];
+    assert!(read(&Bincode, &huge).map(|text: String| text).is_err());
+    assert!(read(&Bincode, &huge).map(|list: Vec<i64>| list).is_err());
+    // The most that the limit counts for a byte that is there.
+    let numbers = vec![1_u128; 60_000];
+    check(&Bincode, &numbers);
+    check(&Bincode, &vec![u64::MAX; 300_000]);
+    let many = [0x7f, 0xff, 0xff, 0xff];
+    let list = [&[1], &many[..]].concat();
+    assert!(read(&Vec::<i64>::default_serde(), &list).is_err());
+    let list = [&[0, 0, 0, 0, 0], &many[..]].concat();
+    assert!(read(&Vec::<i64>::default_serde(), &list).is_err());
+}
+
+#[test]
 fn a_list_of_any_form_is_read() {
     let variable = [1, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 9];
     assert_eq!(read(&Vec::<i32>::default_serde(), &variable).unwrap(), [9]);

@@ -1,10 +1,13 @@
 //! The clients of a real Kafka: librdkafka fetches and produces, our own connections do the rest.
 
+use tokio::runtime::Handle;
+
 use super::call::WakeRef;
 use super::error::ClientError;
-use super::rdkafka::RdkafkaClients;
+use super::rdkafka::{RdkafkaClients, RdkafkaSettings};
 use super::seam::{Admin, ClientSupplier, Fetcher, FetcherOptions, GroupTransport, Producer};
 use super::wire::WireClients;
+use crate::config::ResolvedConfig;
 
 /// Makes clients for one application.
 pub struct KafkaClients {
@@ -13,9 +16,15 @@ pub struct KafkaClients {
 }
 
 impl KafkaClients {
-    /// Clients of the brokers that the settings name; both stacks are given the same ones.
-    pub fn new(rdkafka: RdkafkaClients, wire: WireClients) -> Self {
-        Self { rdkafka, wire }
+    /// Clients of the brokers that the configuration names; both stacks get the same settings.
+    /// `handle` is of a tokio runtime with I/O and time, which outlives the clients.
+    ///
+    /// # Errors
+    /// A setting that one of the two does not know, or a value that it does not take.
+    pub fn new(config: &ResolvedConfig, handle: Handle) -> Result<Self, ClientError> {
+        let rdkafka = RdkafkaSettings::new(config.librdkafka_settings())?;
+        let wire = WireClients::new(&config.connection_settings(), &config.client_id, handle)?;
+        Ok(Self { rdkafka: RdkafkaClients::new(rdkafka), wire })
     }
 }
 
@@ -25,7 +34,7 @@ impl ClientSupplier for KafkaClients {
         options: FetcherOptions,
         wake: WakeRef,
     ) -> Result<Box<dyn Fetcher>, ClientError> {
-        self.rdkafka.fetcher(options, wake)
+        Ok(Box::new(self.rdkafka.fetcher(&options, wake)?))
     }
 
     fn producer(
@@ -33,7 +42,7 @@ impl ClientSupplier for KafkaClients {
         transactional_id: Option<&str>,
         wake: WakeRef,
     ) -> Result<Box<dyn Producer>, ClientError> {
-        self.rdkafka.producer(transactional_id, wake)
+        Ok(Box::new(self.rdkafka.producer(transactional_id, wake)?))
     }
 
     fn admin(&self, wake: WakeRef) -> Result<Box<dyn Admin>, ClientError> {

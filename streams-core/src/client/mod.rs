@@ -9,11 +9,13 @@
 
 pub mod call;
 pub mod error;
+pub mod kafka_clients;
 pub mod raw_record;
 pub mod rdkafka;
 pub mod seam;
 pub mod wire;
 
+pub use self::kafka_clients::KafkaClients;
 pub use self::rdkafka::{RdkafkaClients, RdkafkaSettings};
 pub use call::{Call, Reply, Wake, WakeRef};
 pub use error::{ClientError, ClientErrorKind, GroupError};

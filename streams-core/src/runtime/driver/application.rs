@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::io_runtime::IoRuntime;
 use super::notifier::Notifier;
 use super::threads::spawn;
-use crate::client::{ClientSupplier, WakeRef};
+use crate::client::{ClientSupplier, KafkaClients, WakeRef};
 use crate::config::{ResolvedConfig, State};
 use crate::error::StreamsError;
 use crate::membership::{Member, NextStep};
@@ -332,8 +332,10 @@ fn clients(
     if let Some(clients) = &config.client {
         return Ok(clients.clone());
     }
-    let _ = io;
-    Err(StreamsError::fatal("no client"))
+    let clients = KafkaClients::new(config, io.handle()).map_err(|error| {
+        StreamsError::from_client(error, "make the clients", &config.bootstrap_servers)
+    })?;
+    Ok(Arc::new(clients))
 }
 
 fn thread_error(error: &std::io::Error) -> StreamsError {

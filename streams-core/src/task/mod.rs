@@ -35,3 +35,6 @@ pub(crate) use self::source::{QueueFactory, SourceSpec, queue_factory, source_fa
 pub use self::task_state::TaskState;
 pub(crate) use self::timers::{TimerKind, Timers};
 pub(crate) use self::wiring::{NodeFactory, processor_factory};
+
+#[cfg(test)]
+mod tests;

@@ -30,3 +30,6 @@ pub use self::group::InternalTopicSettings;
 pub(crate) use self::produced::Target;
 pub use self::produced::{DynamicTopic, Partitioner, Partitions, Produced};
 pub use self::topic::{Topic, Topics};
+
+#[cfg(test)]
+mod tests;

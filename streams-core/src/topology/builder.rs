@@ -255,8 +255,10 @@ impl TopologyBuilder {
     ) -> (Vec<Arc<str>>, (Vec<Arc<str>>, crate::stores::HandleMaker<S::Handles>)) {
         let mut connections = StoreConnections::default();
         let handles = stores.connect(&mut connections);
-        let names: Vec<Arc<str>> =
-            connections.stores.into_iter().map(|store| self.connect_store(store)).collect();
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for store in connections.stores {
+            names.push(self.connect_store(store));
+        }
         let mut distinct = names.clone();
         distinct.sort();
         distinct.dedup();

@@ -208,13 +208,14 @@ impl Driver {
 
     /// Takes back the last seal and everything since, as after an abort.
     fn abort(self, sealed: bool) -> Self {
-        let Self { topology, id, inputs, handlers, task, attempt, .. } = self;
+        let Self { topology, id, inputs, handlers, task, mut attempt, .. } = self;
         let mut layers = task.into_layers();
         if sealed {
             layers.iter_mut().for_each(|layers| layers.abort(Attempt(attempt)));
+            attempt -= 1;
         }
         let task = make(&topology, id, &inputs, &handlers, layers).unwrap();
-        Self { topology, id, inputs, handlers, task, ..self }
+        Self { topology, id, inputs, handlers, task, attempt, ..self }
     }
 
     /// Writes everything committed into the engine.

@@ -401,7 +401,7 @@ fn apply(mut driver: Driver, oracle: &mut Oracle, step: Step, context: &RecordCo
     let store =
         |driver: &mut Driver,
          f: &mut dyn FnMut(crate::stores::KeyValueAccess<'_, String, String>)| {
-            driver.task.with_store(STORE, context, |access| f(access)).unwrap();
+            driver.task.with_store(STORE, context, &mut *f).unwrap();
         };
     match step {
         Step::Put(k, v) => {

@@ -20,9 +20,10 @@ pub struct MembershipConfig {
     /// The member id of the run before, if the state directory has one. After a kill the broker
     /// still knows it: joining with it replaces the dead member at once, where a new id would
     /// make every rebalance wait until the dead one's session is over. An unknown id does no
-    /// harm. Never give the same id to two members that live.
+    /// harm. Never give the same id to two members that live. An `instance_id` does the same,
+    /// and is safer: the broker then tells late requests of the dead member from ours.
     pub member_id: Option<Arc<str>>,
-    /// `group.instance.id`: static membership.
+    /// `group.instance.id`: static membership. Unique to each stream thread of the group.
     pub instance_id: Option<String>,
     /// `session.timeout.ms`: after which silence the member counts as dead.
     pub session_timeout: Duration,

@@ -1,7 +1,7 @@
 //! The stream thread's end of its membership, and the mailbox between the two.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::MemberError;
@@ -113,7 +113,11 @@ impl MemberHandle {
     /// Until then nobody else has been given our tasks, whatever happens. At that point or
     /// later, a write to a changelog could overwrite a new owner's.
     pub fn proven_until(&self) -> Instant {
-        self.mailbox.proven_until.get()
+        // In this order: a proof of the membership after a loss must not be taken for one of
+        // what was lost.
+        let until = self.mailbox.proven_until.get();
+        let lost = self.mailbox.lost.load(Ordering::SeqCst);
+        if lost > self.seen { Instant::default() } else { until }
     }
 
     /// What the process has on disk now: told to the leader at the next join.
@@ -173,6 +177,8 @@ pub(super) struct Mailbox {
     pub(super) progress: SharedInstant,
     /// The group's, as far as the member knows; -1 outside of it.
     pub(super) generation: AtomicI32,
+    /// The number of the last loss.
+    lost: AtomicU64,
     member_wake: WakeRef,
     thread_wake: WakeRef,
 }
@@ -193,6 +199,7 @@ impl Mailbox {
             proven_until: Arc::default(),
             progress: SharedInstant::default(),
             generation: AtomicI32::new(-1),
+            lost: AtomicU64::new(0),
             member_wake,
             thread_wake,
         });
@@ -206,6 +213,7 @@ impl Mailbox {
 
     /// An assignment that was not taken yet is void.
     pub(super) fn post_lost(&self, number: u64, reason: String) {
+        self.lost.store(number, Ordering::SeqCst);
         let mut state = self.lock();
         state.assigned = None;
         state.lost = Some((number, reason));

@@ -257,7 +257,7 @@ impl Member {
             return;
         }
         let Err(error) = answer else { return self.proof.settled(sent) };
-        let joining = matches!(self.phase, Phase::Joining { .. } | Phase::Unjoined { .. });
+        let joining = matches!(self.phase, Phase::Joining { .. });
         match Reaction::to(&error) {
             Reaction::Rejoin => {
                 self.proof.rebalancing(sent);
@@ -266,8 +266,8 @@ impl Member {
                     self.start_join(now);
                 }
             }
-            // The group went on to a new generation, with us: the answer of our join is on its
-            // way, or was lost. Without us, we would be unknown.
+            // The group went on to a new generation with us, for else we would be unknown: the
+            // answer of our join is on its way.
             Reaction::Lost { forget_id: false } if joining => {}
             Reaction::Lost { forget_id } => self.lose_by(&error, forget_id, now),
             Reaction::Retry => {}
@@ -303,7 +303,9 @@ impl Member {
             Phase::Joining { .. } | Phase::Syncing { .. } | Phase::Stable => (None, Some(stuck)),
             Phase::Leaving { call: Some(_), until, .. } => (Some(*until), None),
             Phase::Leaving { at, until, .. } => (Some(*at.min(until)), None),
-            Phase::Stuck { .. } | Phase::Ended => (None, None),
+            // A stamp wakes nobody, for it is on the hot path.
+            Phase::Stuck { .. } => (Some(now + self.config.heartbeat_interval), None),
+            Phase::Ended => (None, None),
         };
         // The progress limit is passed by more than nothing.
         let stuck = stuck.map(|at| at + std::time::Duration::from_nanos(1));
@@ -513,8 +515,12 @@ impl Member {
     }
 
     /// Nothing is ours any more; joins anew. The id is kept: if the coordinator still knows it,
-    /// nobody has to wait for a dead member.
+    /// nobody has to wait for a dead member. But not if a join is under way: should it arrive
+    /// after the next one, it would count as newer, and claim what we owned then.
     fn lose(&mut self, reason: String, now: Instant) {
+        if matches!(self.phase, Phase::Joining { .. }) {
+            self.member_id = Arc::default();
+        }
         self.proof.revoke();
         self.heartbeat.forget();
         self.generation = -1;

@@ -1,0 +1,7 @@
+//! Members of a group against the embedded cluster, in virtual time.
+
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+mod interleavings;
+mod scenarios;

@@ -45,13 +45,13 @@ pub(super) async fn fetch_committed(
         answer
     };
     let answers = retrying(cluster.settings.backoff(), deadline, attempt);
-    let mut answers = answers.await.map_err(|failure| failure.error)?;
+    let answers = answers.await.map_err(|failure| failure.error)?;
     let missing = |partition: &TopicPartition| {
         Err(ClientError::retriable(format!("the broker did not answer for {partition}")))
     };
     let answer = |partition: &TopicPartition| {
         let key = (partition.topic.to_string(), partition.partition);
-        answers.remove(&key).unwrap_or_else(|| missing(partition))
+        answers.get(&key).cloned().unwrap_or_else(|| missing(partition))
     };
     Ok(asked.partitions.iter().map(answer).collect())
 }

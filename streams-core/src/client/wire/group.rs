@@ -304,11 +304,11 @@ impl GroupLine {
             let answer = coordinator.ask(deadline, |_| message.clone()).await?;
             self.read_commit(&answer)
         });
-        let mut answers = answer.await?;
+        let answers = answer.await?;
         let answer = |offset: &OffsetToCommit| {
             let partition = &offset.partition;
             let key = (partition.topic.to_string(), partition.partition);
-            answers.remove(&key).unwrap_or_else(|| {
+            answers.get(&key).cloned().unwrap_or_else(|| {
                 let message = format!("the broker did not answer for {partition}");
                 Err(ClientError::retriable(message))
             })

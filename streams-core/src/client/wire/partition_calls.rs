@@ -92,14 +92,20 @@ async fn attempt_all<C: PartitionCall>(
 ) {
     let partitions: Vec<_> = open.iter().map(|i| C::partition(&items[*i])).collect();
     let leaders = find_leaders(cluster, &partitions, cached, deadline).await;
-    let mut by_leader: BTreeMap<Address, Vec<usize>> = BTreeMap::new();
-    for (index, leader) in open.iter().zip(leaders) {
+    let mut batches: BTreeMap<(Address, usize), Vec<usize>> = BTreeMap::new();
+    let mut times_asked: BTreeMap<&TopicPartition, usize> = BTreeMap::new();
+    for ((index, partition), leader) in open.iter().zip(partitions).zip(leaders) {
         match leader {
-            Ok(address) => by_leader.entry(address).or_default().push(*index),
+            Ok(address) => {
+                // Brokers refuse to be asked twice about a partition in one request.
+                let turn = times_asked.entry(partition).or_default();
+                batches.entry((address, *turn)).or_default().push(*index);
+                *turn += 1;
+            }
             Err(failure) => answers[*index] = Some(Err(failure)),
         }
     }
-    let calls = by_leader.into_iter().map(async |(address, indexes)| {
+    let calls = batches.into_iter().map(async |((address, _), indexes)| {
         let asked: Vec<_> = indexes.iter().map(|i| &items[*i]).collect();
         let answer = match cluster.to(&address, Lane::Prompt, deadline).await {
             Ok(leader) => call.ask(&leader, &asked, deadline).await,

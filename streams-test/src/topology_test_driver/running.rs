@@ -1,0 +1,269 @@
+//! The tasks and what goes on between them: records are processed one at a time, each followed by
+//! the timers that are due and a commit; what tasks wrote to topics that others read is fed back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use state_stores::{Attempt, StateDirectory};
+use streams_core::client::{MemoryRecord, TopicPartition};
+use streams_core::partitioning::partition_for_key;
+use streams_core::task::{Dropped, RecordCollector};
+use streams_core::{StreamsError, Timestamp};
+
+use super::log_collector::{LogCollector, SharedLogs};
+use super::setup::{Layout, Setup};
+use super::task_instance::{DropCounts, TaskInstance, streams_error};
+use super::topic_logs::TopicLogs;
+
+/// So many records that follow from one are an endless circle.
+const RECORDS_PER_RUN_MAX: usize = 1_000_000;
+
+/// A driver whose tasks were made.
+pub(super) struct Running {
+    pub(super) setup: Setup,
+    layout: Layout,
+    pub(super) logs: SharedLogs,
+    collector: Box<dyn RecordCollector>,
+    pub(super) tasks: Vec<TaskInstance>,
+    pub(super) wall_clock: Timestamp,
+    /// The number of the commit that comes next.
+    attempt: u64,
+    /// Records on which a task failed.
+    passed_over: BTreeSet<(TopicPartition, i64)>,
+    /// Why the tasks could not be made again.
+    broken: Option<String>,
+}
+
+/// Why a record could not be processed, and which one it was.
+struct Failure {
+    error: StreamsError,
+    record: Option<(TopicPartition, i64)>,
+}
+
+impl Running {
+    pub(super) fn new(setup: Setup) -> Result<Self, StreamsError> {
+        let layout = setup.layout()?;
+        let logs = SharedLogs::new(TopicLogs::new(layout.counts.clone()));
+        let directory = StateDirectory::in_memory_as(uuid::Uuid::nil());
+        let tasks = layout
+            .tasks
+            .iter()
+            .map(|&id| TaskInstance::new(id, &setup, &layout, &directory))
+            .collect::<Result<_, _>>()?;
+        let collector = Box::new(LogCollector(logs.clone()));
+        let wall_clock = setup.wall_clock;
+        let passed_over = BTreeSet::new();
+        Ok(Self {
+            setup,
+            layout,
+            logs,
+            collector,
+            tasks,
+            wall_clock,
+            attempt: 1,
+            passed_over,
+            broken: None,
+        })
+    }
+
+    /// The topics that sources read.
+    pub(super) fn sources(&self) -> &BTreeSet<Arc<str>> {
+        &self.layout.sources
+    }
+
+    /// Appends a record to an input topic, to the partition of its key unless one is given, and
+    /// processes whatever follows from it.
+    pub(super) fn pipe(
+        &mut self,
+        topic: &Arc<str>,
+        partition: Option<i32>,
+        record: MemoryRecord,
+    ) -> Result<(), StreamsError> {
+        {
+            let mut logs = self.logs.lock();
+            let topic = logs.topic(topic);
+            let count = logs.get(topic).map_or(1, |log| log.partition_count());
+            let by_key = record.key.as_deref().map(|key| partition_for_key(key, count));
+            let any = streams_core::client::ANY_PARTITION;
+            logs.append(topic, partition.or(by_key).unwrap_or(any), record, false);
+        }
+        self.run()
+    }
+
+    /// Processes everything there is to process.
+    pub(super) fn run(&mut self) -> Result<(), StreamsError> {
+        self.guarded(|running| running.process_all(!running.setup.manual_commit))
+    }
+
+    /// Processes everything, and commits it, and what follows from that.
+    pub(super) fn commit(&mut self) -> Result<(), StreamsError> {
+        self.guarded(|running| running.process_all(true))
+    }
+
+    /// Moves the clock, and calls what is due.
+    pub(super) fn advance_wall_clock(&mut self, by: Duration) -> Result<(), StreamsError> {
+        self.wall_clock += by;
+        let now = self.wall_clock;
+        self.guarded(|running| {
+            for instance in &mut running.tasks {
+                let called = instance.task.punctuate_wall_clock(now, &mut running.collector);
+                called.map_err(Failure::nowhere)?;
+            }
+            running.process_all(!running.setup.manual_commit)
+        })
+    }
+
+    /// Gives up everything since the last commit.
+    pub(super) fn abort(&mut self) -> Result<(), StreamsError> {
+        self.check_broken()?;
+        self.logs.lock().abort();
+        let (attempt, wall_clock) = (self.attempt, self.wall_clock);
+        for instance in std::mem::take(&mut self.tasks) {
+            match instance.rebuild(attempt, &self.setup, wall_clock) {
+                Ok(instance) => self.tasks.push(instance),
+                Err(error) => {
+                    self.broken = Some(error.to_string());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What all tasks dropped.
+    pub(super) fn dropped(&self) -> Vec<Dropped> {
+        let mut all = DropCounts::new();
+        for instance in &self.tasks {
+            for (what, count) in instance.dropped() {
+                *all.entry(what).or_default() += count;
+            }
+        }
+        all.into_iter().map(|((node, reason), count)| Dropped { node, reason, count }).collect()
+    }
+
+    /// Runs the tasks; after a failure everything since the last commit is given up, and the
+    /// record on which a task failed is passed over from then on.
+    fn guarded(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), StreamsError> {
+        self.check_broken()?;
+        let Err(Failure { error, record }) = run(self) else { return Ok(()) };
+        self.passed_over.extend(record);
+        self.abort()?;
+        Err(error)
+    }
+
+    fn check_broken(&self) -> Result<(), StreamsError> {
+        match &self.broken {
+            None => Ok(()),
+            Some(why) => {
+                let message = format!("the tasks could not be made again after an abort: {why}");
+                Err(StreamsError::fatal(message))
+            }
+        }
+    }
+
+    /// Processes until nothing is left, with a commit after each record if `commit` or if a
+    /// processor asks for one.
+    fn process_all(&mut self, commit: bool) -> Result<(), Failure> {
+        for _ in 0..RECORDS_PER_RUN_MAX {
+            self.feed();
+            let found = self.process_next()?;
+            let mut asked = false;
+            for instance in &mut self.tasks {
+                asked |= instance.task.take_commit_request();
+            }
+            let dirty = self.tasks.iter().any(|instance| instance.task.is_dirty());
+            if dirty && (commit || asked) {
+                self.commit_once()?;
+            } else if !found {
+                return Ok(());
+            }
+        }
+        let message = format!(
+            "{RECORDS_PER_RUN_MAX} records followed from one: does the topology write to a topic \
+             that it reads itself?"
+        );
+        Err(Failure { error: StreamsError::fatal(message), record: None })
+    }
+
+    fn feed(&mut self) {
+        let logs = self.logs.lock();
+        self.tasks.iter_mut().for_each(|instance| instance.feed(&logs, &self.passed_over));
+    }
+
+    /// Processes the oldest record that any task has, and calls the timers that stream time has
+    /// reached. Between equally old ones the task with the smaller id goes first.
+    fn process_next(&mut self) -> Result<bool, Failure> {
+        let mut next: Option<(Timestamp, usize, usize)> = None;
+        for (index, instance) in self.tasks.iter_mut().enumerate() {
+            let input = instance
+                .next_input(&self.setup, self.wall_clock, &mut self.collector)
+                .map_err(|error| {
+                    let error = streams_error(error);
+                    Failure { record: record_of(&error), error }
+                })?;
+            if let Some((time, queue)) = input
+                && next.is_none_or(|(oldest, ..)| time < oldest)
+            {
+                next = Some((time, index, queue));
+            }
+        }
+        let Some((_, index, queue)) = next else { return Ok(false) };
+        let instance = &mut self.tasks[index];
+        let record = instance.head(queue);
+        let processed = instance.task.process(queue, &mut self.collector);
+        let punctuated = processed
+            .and_then(|_| instance.task.punctuate_stream_time(&mut self.collector));
+        punctuated.map_err(|error| Failure { error: streams_error(error), record })?;
+        Ok(true)
+    }
+
+    /// Flushes, seals and commits all tasks with something to commit, together.
+    fn commit_once(&mut self) -> Result<(), Failure> {
+        let attempt = self.attempt;
+        for instance in self.tasks.iter_mut().filter(|instance| instance.task.is_dirty()) {
+            let flushed = instance.task.flush(&mut self.collector);
+            let sealed = flushed
+                .and_then(|()| instance.task.seal(Attempt(attempt), &mut self.collector));
+            sealed.map_err(Failure::nowhere)?;
+        }
+        self.attempt += 1;
+        let mut logs = self.logs.lock();
+        logs.commit();
+        for instance in &mut self.tasks {
+            instance
+                .committed(attempt, self.wall_clock, &logs)
+                .map_err(|error| Failure { error, record: None })?;
+        }
+        Ok(())
+    }
+}
+
+/// The processors are told that their tasks end.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.iter_mut().for_each(|instance| instance.task.close());
+    }
+}
+
+impl Failure {
+    fn nowhere(error: streams_core::task::TaskError) -> Self {
+        Self { error: streams_error(error), record: None }
+    }
+}
+
+/// The input record that an error speaks of.
+fn record_of(error: &StreamsError) -> Option<(TopicPartition, i64)> {
+    let at = match error {
+        StreamsError::Deserialization { at, .. }
+        | StreamsError::Processing { at, .. }
+        | StreamsError::Production { at, .. }
+        | StreamsError::Panicked { at, .. } => at,
+        _ => return None,
+    };
+    let record = at.record.as_ref()?;
+    Some((TopicPartition::new(record.topic.clone(), record.partition), record.offset))
+}

@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use streams_core::client::{
-    ClientError, ClientErrorKind, MemoryRecord, ProducerRecord, TopicSlot,
-};
+use streams_core::client::{ClientError, ClientErrorKind, MemoryRecord, ProducerRecord, TopicSlot};
 use streams_core::task::RecordCollector;
 
 use super::topic_logs::TopicLogs;

@@ -118,8 +118,7 @@ impl<K: Data, V: Data> TestOutputTopic<K, V> {
         let running = self.driver.running();
         let logs = running.logs.lock();
         let (mut len, mut next) = (0, self.next.get());
-        while let Some((place, _)) =
-            logs.find(&self.topic).and_then(|log| log.next_committed(next))
+        while let Some((place, _)) = logs.find(&self.topic).and_then(|log| log.next_committed(next))
         {
             (len, next) = (len + 1, place + 1);
         }

@@ -1,7 +1,7 @@
 //! The tasks and what goes on between them: records are processed one at a time, each followed by
 //! the timers that are due and a commit; what tasks wrote to topics that others read is fed back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,14 @@ pub(super) struct Running {
     passed_over: BTreeSet<(TopicPartition, i64)>,
     /// Why the tasks could not be made again.
     broken: Option<String>,
+}
+
+/// When what was processed is committed. A processor may ask for it at any time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    AfterEachRecord,
+    WhenNothingIsLeft,
+    OnRequest,
 }
 
 /// Why a record could not be processed, and which one it was.
@@ -93,12 +101,12 @@ impl Running {
 
     /// Processes everything there is to process.
     pub(super) fn run(&mut self) -> Result<(), StreamsError> {
-        self.guarded(|running| running.process_all(!running.setup.manual_commit))
+        self.guarded(|running| running.process_all(running.usual_commit()))
     }
 
     /// Processes everything, and commits it, and what follows from that.
     pub(super) fn commit(&mut self) -> Result<(), StreamsError> {
-        self.guarded(|running| running.process_all(true))
+        self.guarded(|running| running.process_all(Commit::WhenNothingIsLeft))
     }
 
     /// Moves the clock, and calls what is due.
@@ -110,7 +118,7 @@ impl Running {
                 let called = instance.task.punctuate_wall_clock(now, &mut running.collector);
                 called.map_err(Failure::nowhere)?;
             }
-            running.process_all(!running.setup.manual_commit)
+            running.process_all(running.usual_commit())
         })
     }
 
@@ -165,18 +173,24 @@ impl Running {
         }
     }
 
-    /// Processes until nothing is left, with a commit after each record if `commit` or if a
-    /// processor asks for one.
-    fn process_all(&mut self, commit: bool) -> Result<(), Failure> {
+    fn usual_commit(&self) -> Commit {
+        if self.setup.manual_commit { Commit::OnRequest } else { Commit::AfterEachRecord }
+    }
+
+    /// Processes until nothing is left, also of what follows from the commits in between.
+    fn process_all(&mut self, commit: Commit) -> Result<(), Failure> {
         for _ in 0..RECORDS_PER_RUN_MAX {
             self.feed();
             let found = self.process_next()?;
-            let mut asked = false;
+            let mut commit_now = match commit {
+                Commit::AfterEachRecord => true,
+                Commit::WhenNothingIsLeft => !found,
+                Commit::OnRequest => false,
+            };
             for instance in &mut self.tasks {
-                asked |= instance.task.take_commit_request();
+                commit_now |= instance.task.take_commit_request();
             }
-            let dirty = self.tasks.iter().any(|instance| instance.task.is_dirty());
-            if dirty && (commit || asked) {
+            if commit_now && self.tasks.iter().any(|instance| instance.task.is_dirty()) {
                 self.commit_once()?;
             } else if !found {
                 return Ok(());
@@ -215,8 +229,8 @@ impl Running {
         let instance = &mut self.tasks[index];
         let record = instance.head(queue);
         let processed = instance.task.process(queue, &mut self.collector);
-        let punctuated = processed
-            .and_then(|_| instance.task.punctuate_stream_time(&mut self.collector));
+        let punctuated =
+            processed.and_then(|_| instance.task.punctuate_stream_time(&mut self.collector));
         punctuated.map_err(|error| Failure { error: streams_error(error), record })?;
         Ok(true)
     }
@@ -226,8 +240,8 @@ impl Running {
         let attempt = self.attempt;
         for instance in self.tasks.iter_mut().filter(|instance| instance.task.is_dirty()) {
             let flushed = instance.task.flush(&mut self.collector);
-            let sealed = flushed
-                .and_then(|()| instance.task.seal(Attempt(attempt), &mut self.collector));
+            let sealed =
+                flushed.and_then(|()| instance.task.seal(Attempt(attempt), &mut self.collector));
             sealed.map_err(Failure::nowhere)?;
         }
         self.attempt += 1;

@@ -65,9 +65,8 @@ impl Setup {
     }
 
     pub(super) fn layout(&self) -> Result<Layout, StreamsError> {
-        let group = self
-            .topology
-            .group_topology(&self.application_id, &InternalTopicSettings::default());
+        let group =
+            self.topology.group_topology(&self.application_id, &InternalTopicSettings::default());
         let mut sources = BTreeSet::new();
         let mut users = BTreeMap::new();
         for (name, &count) in &self.partitions {

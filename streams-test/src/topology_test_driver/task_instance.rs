@@ -82,11 +82,7 @@ impl TaskInstance {
 
     /// Gives the task what was committed to its inputs since. Records in `passed_over` are left
     /// out.
-    pub(super) fn feed(
-        &mut self,
-        logs: &TopicLogs,
-        passed_over: &BTreeSet<(TopicPartition, i64)>,
-    ) {
+    pub(super) fn feed(&mut self, logs: &TopicLogs, passed_over: &BTreeSet<(TopicPartition, i64)>) {
         for (queue, input) in self.inputs.iter_mut().enumerate() {
             let Some(log) = logs.find(&input.partition.topic) else { continue };
             let mut raws = Vec::new();

@@ -259,9 +259,12 @@ impl TopologyBuilder {
         for store in connections.stores {
             names.push(self.connect_store(store));
         }
-        let mut distinct = names.clone();
-        distinct.sort();
-        distinct.dedup();
+        let mut distinct: Vec<Arc<str>> = Vec::new();
+        for name in &names {
+            if !distinct.contains(name) {
+                distinct.push(name.clone());
+            }
+        }
         (distinct, (names, handles))
     }
 

@@ -32,4 +32,6 @@ pub use self::produced::{DynamicTopic, Partitioner, Partitions, Produced};
 pub use self::topic::{Topic, Topics};
 
 #[cfg(test)]
+mod describe_vectors;
+#[cfg(test)]
 mod tests;

@@ -57,13 +57,13 @@ fn the_description_is_the_jvms() {
     Processor: split (stores: [])
       --> count, sink
       <-- lines
-    Processor: count (stores: [answers, counts])
+    Processor: count (stores: [counts, answers])
       --> sink
       <-- split
     Sink: sink (topic: out)
-      <-- split, count
+      <-- count, split
 
-   Sub-topology: 1
+  Sub-topology: 1
     Source: other (topics: [other])
       --> dynamic
     Sink: dynamic (extractor class: closure)

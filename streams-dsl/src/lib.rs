@@ -21,5 +21,6 @@ pub use grouped::KGroupedStream;
 pub use options::{Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, auto};
 pub use stream::{Emitter, KStream, Split};
 pub use streams_core as core;
+pub use streams_core::{KafkaStreams, StreamsConfig, StreamsError};
 pub use streams_core::{config, json_serde, processor, reaction, record, serdes, stores, topology};
 pub use table::KTable;

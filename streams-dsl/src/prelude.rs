@@ -1,5 +1,6 @@
 //! Everything that an application needs: `use streams_dsl::prelude::*;`
 
+pub use streams_core::config::State;
 pub use streams_core::processor::{
     Data, FixedKey, FixedKeyContext, FixedKeyInit, FixedKeyProcessor, Processor, ProcessorContext,
     ProcessorInit,
@@ -12,7 +13,8 @@ pub use streams_core::topology::{
     Consumed, OffsetReset, Partitions, Produced, Topic, Topics, Topology, TopologyError,
 };
 pub use streams_core::{
-    BoxError, Headers, Reaction, Record, RecordContext, RecordRef, StreamsConfig, TaskId,
+    BoxError, CloseOptions, Headers, KafkaStreams, Reaction, Record, RecordContext, RecordRef, StreamsConfig,
+    StreamsError, TaskId,
     Timestamp, json_serde,
 };
 

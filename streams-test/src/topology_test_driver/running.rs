@@ -17,7 +17,7 @@ use super::task_instance::{DropCounts, TaskInstance, streams_error};
 use super::topic_logs::TopicLogs;
 
 /// So many records that follow from one are an endless circle.
-const RECORDS_PER_RUN_MAX: usize = 1_000_000;
+const RECORDS_PER_RUN_MAX: usize = 100_000;
 
 /// A driver whose tasks were made.
 pub(super) struct Running {
@@ -238,7 +238,9 @@ impl Running {
     /// Flushes, seals and commits all tasks with something to commit, together.
     fn commit_once(&mut self) -> Result<(), Failure> {
         let attempt = self.attempt;
-        for instance in self.tasks.iter_mut().filter(|instance| instance.task.is_dirty()) {
+        let dirty = |instance: &&mut TaskInstance| instance.task.is_dirty();
+        let mut dirty: Vec<&mut TaskInstance> = self.tasks.iter_mut().filter(dirty).collect();
+        for instance in &mut dirty {
             let flushed = instance.task.flush(&mut self.collector);
             let sealed =
                 flushed.and_then(|()| instance.task.seal(Attempt(attempt), &mut self.collector));
@@ -247,7 +249,7 @@ impl Running {
         self.attempt += 1;
         let mut logs = self.logs.lock();
         logs.commit();
-        for instance in &mut self.tasks {
+        for instance in dirty {
             instance
                 .committed(attempt, self.wall_clock, &logs)
                 .map_err(|error| Failure { error, record: None })?;

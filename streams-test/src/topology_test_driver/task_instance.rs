@@ -89,9 +89,9 @@ impl TaskInstance {
             let from = input.next;
             for entry in log.committed_from(input.partition.partition, from) {
                 input.next = entry.offset + 1;
-                if !entry.is_aborted()
-                    && !passed_over.contains(&(input.partition.clone(), entry.offset))
-                {
+                let is_passed_over = !passed_over.is_empty()
+                    && passed_over.contains(&(input.partition.clone(), entry.offset));
+                if !entry.is_aborted() && !is_passed_over {
                     raws.push(RawRecord::from_memory(entry.offset, entry.record.clone()));
                 }
             }

@@ -1,5 +1,25 @@
 //! Tests against a real Apache Kafka, and tests of the repository itself.
 
-pub mod kafka;
+use std::time::Duration;
 
+pub mod application;
+pub mod kafka;
+pub mod topics;
+
+pub use application::Application;
 pub use kafka::{Kafka, KafkaOptions};
+
+/// Waits for a condition.
+///
+/// # Panics
+/// If it does not hold within `limit`.
+#[track_caller]
+pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+    use streams_core::time::{Clock, SystemClock};
+    let deadline = SystemClock.now() + limit;
+    while !holds() {
+        assert!(SystemClock.now() < deadline, "not within {} s: {what}", limit.as_secs());
+        #[allow(clippy::disallowed_methods, reason = "the pause between two looks")]
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -123,6 +123,12 @@ impl InstanceShared {
         }
     }
 
+    /// All topics that tasks read, as the broker knows them.
+    pub(crate) fn source_topics(&self) -> Vec<Arc<str>> {
+        let topics = |number| self.topology.source_topics(number, &self.config.application_id);
+        self.topology.subtopologies().flat_map(topics).collect()
+    }
+
     /// `<client id>-StreamThread-<n>`, from 1.
     pub fn thread_name(&self, index: usize) -> String {
         format!("{}-StreamThread-{}", self.config.client_id, index + 1)
@@ -273,6 +279,8 @@ fn open_directory(
     let path = config.state_dir.join(&*config.application_id);
     let mut options = StateDirectoryOptions::new(&path);
     options.memory_budget_bytes = config.memory_budget_bytes / 4;
+    options.flush_age_ms_max =
+        i64::try_from(config.state_flush_interval.as_millis()).unwrap_or(i64::MAX);
     StateDirectory::open(options)
         .map_err(|source| StreamsError::State { directory: path, source: source.into() })
 }

@@ -10,6 +10,7 @@
 //! Reading order: [`step`], [`stream_thread`], [`stream_task`], [`commit`], [`task_creation`],
 //! [`restorer`], then [`instance`] (how the parts are put together) and [`kafka_streams`].
 
+mod broker_probe;
 mod commit;
 mod committed_metadata;
 pub mod driver;

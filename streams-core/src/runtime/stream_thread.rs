@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::broker_probe::BrokerProbe;
 use super::commit::CommitAttempt;
 use super::instance::InstanceShared;
 use super::mailbox::{Mailbox, Postbox};
@@ -51,6 +52,7 @@ pub struct StreamThread {
     /// Something happened in this step that another step may build on.
     pub(crate) progress: bool,
     pub(crate) stopping: Option<Stopping>,
+    pub(crate) probe: Option<BrokerProbe>,
     pub(crate) restores: RestorePostboxes,
     pub(crate) restored: Mailbox<RestoreDone>,
     applies: Postbox<ApplyRequest>,
@@ -107,6 +109,7 @@ impl StreamThread {
     pub fn new(parts: ThreadParts) -> Self {
         let ThreadParts { index, shared, wake, .. } = parts;
         let next_commit = shared.clock.now() + shared.config.commit_interval;
+        let probe = Some(BrokerProbe::new(shared.clock.now()));
         Self {
             name: shared.thread_name(index),
             index,
@@ -127,6 +130,7 @@ impl StreamThread {
             attempts: 0,
             progress: false,
             stopping: None,
+            probe,
             restores: parts.restores,
             restored: Mailbox::new(wake.clone()),
             applies: parts.applies,
@@ -172,6 +176,7 @@ impl StreamThread {
         self.progress = false;
         self.member.stamp_progress(now);
         self.take_commands();
+        self.probe_broker(now)?;
         self.take_member_events(now)?;
         self.take_applied()?;
         self.take_restored(now)?;
@@ -323,6 +328,7 @@ impl StreamThread {
             }
         };
         until(self.commit_deadline());
+        until(self.probe.as_ref().and_then(BrokerProbe::retry_at));
         if self.commit.is_none() && self.tasks.values().any(StreamTask::needs_commit) {
             until(Some(self.next_commit));
         }

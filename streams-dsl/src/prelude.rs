@@ -13,9 +13,8 @@ pub use streams_core::topology::{
     Consumed, OffsetReset, Partitions, Produced, Topic, Topics, Topology, TopologyError,
 };
 pub use streams_core::{
-    BoxError, CloseOptions, Headers, KafkaStreams, Reaction, Record, RecordContext, RecordRef, StreamsConfig,
-    StreamsError, TaskId,
-    Timestamp, json_serde,
+    BoxError, CloseOptions, Headers, KafkaStreams, Reaction, Record, RecordContext, RecordRef,
+    StreamsConfig, StreamsError, TaskId, Timestamp, json_serde,
 };
 
 pub use crate::builder::StreamsBuilder;

@@ -37,6 +37,9 @@ pub struct MembershipConfig {
     /// Should be well below the session timeout: after a restart of the coordinator the session
     /// starts anew, and must not run out in a backoff.
     pub retry_backoff_max: Duration,
+    /// `metadata.max.age.ms`: how often the leader looks whether source topics have got more
+    /// partitions, or are gone.
+    pub topic_refresh_interval: Duration,
     /// `num.standby.replicas`: copies of each stateful task on other processes.
     pub standby_replicas: usize,
     /// `application.server`: where others can query this process.
@@ -60,6 +63,7 @@ impl MembershipConfig {
             max_poll_interval: Duration::from_secs(300),
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(1),
+            topic_refresh_interval: Duration::from_secs(300),
             standby_replicas: 0,
             user_endpoint: None,
             on_disk: Vec::new(),

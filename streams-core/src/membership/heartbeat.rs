@@ -7,12 +7,18 @@ use super::config::MembershipConfig;
 use crate::client::{Call, ClientError, GroupMetadata, GroupTransport};
 use crate::time::Instant;
 
+/// A heartbeat costs a broker some microseconds; waiting for one, tasks that nobody works on.
+const HURRIED: Duration = Duration::from_millis(100);
+
 pub(super) struct Heartbeat {
     interval: Duration,
     /// Who waits longer for an answer does better to ask again.
     patience: Duration,
     retry: Duration,
     due: Instant,
+    /// Until then a rebalance is to be expected, and looked for more often.
+    hurried_until: Instant,
+    session: Duration,
     in_flight: Option<InFlight>,
 }
 
@@ -38,13 +44,26 @@ impl Heartbeat {
             patience: (config.session_timeout / 3).max(Duration::from_millis(1)),
             retry: config.retry_backoff.max(Duration::from_millis(1)),
             due: Instant::default(),
+            hurried_until: Instant::default(),
+            session: config.session_timeout,
             in_flight: None,
         }
     }
 
     /// Something else has just shown that we live.
     pub(super) fn postpone(&mut self, now: Instant) {
+        self.hurried_until = now;
         self.due = now + self.interval;
+    }
+
+    /// Others are about to ask for a rebalance, and only a heartbeat tells us that they have.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.hurried_until = now + self.session;
+        self.due = now + self.interval(now);
+    }
+
+    fn interval(&self, now: Instant) -> Duration {
+        if now < self.hurried_until { self.interval.min(HURRIED) } else { self.interval }
     }
 
     /// Whatever comes is about a membership that is no more.
@@ -75,7 +94,7 @@ impl Heartbeat {
         if self.in_flight.is_some() || now < self.due {
             return;
         }
-        self.due = now + self.interval;
+        self.due = now + self.interval(now);
         let member = member();
         let (member_id, generation) = (member.member_id.clone(), member.generation);
         let call = transport.heartbeat(member);

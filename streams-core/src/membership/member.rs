@@ -9,24 +9,26 @@
 //! any -> Leaving -> Ended                                  left, or failed
 //! ```
 
+mod ends;
+mod rebalance;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::commits::Commits;
 use super::config::{Backoff, MembershipConfig};
-use super::error::{MemberError, MemberErrorKind};
-use super::handle::{Assignment, Mailbox, MemberHandle};
+use super::error::MemberError;
+use super::handle::{Mailbox, MemberHandle};
 use super::heartbeat::{Beaten, Heartbeat};
-use super::leader::{LeaderProgress, LeaderResult, LeaderRound};
-use super::messages::{AssignmentError, AssignmentMessage, PROTOCOL_NAME, Subscription, TaskState};
+use super::leader::{LeaderProgress, LeaderRound};
+use super::messages::TaskState;
 use super::ownership::Ownership;
 use super::proof::Proof;
 use super::reaction::Reaction;
+use super::topic_watch::TopicWatch;
 use crate::assignment::partition_counts::source_topics;
 use crate::client::{
-    Admin, Call, ClientError, GroupMetadata, GroupTransport, JoinRequest, JoinResponse, Reply,
-    SyncRequest, WakeRef,
+    Admin, Call, GroupMetadata, GroupTransport, JoinResponse, Reply, SyncRequest, WakeRef,
 };
 use crate::time::Instant;
 
@@ -55,6 +57,9 @@ pub struct Member {
     last_step: Option<Instant>,
     /// A leave that nobody waits for.
     goodbye: Option<Call<()>>,
+    /// While we lead: whether the users' topics are still as they were when tasks were made.
+    watch: Option<TopicWatch>,
+    leads: bool,
 }
 
 impl Drop for Member {
@@ -123,6 +128,8 @@ impl Member {
             shutdown: false,
             last_step: None,
             goodbye: None,
+            watch: None,
+            leads: false,
             config,
             transport,
             admin,
@@ -142,6 +149,7 @@ impl Member {
         if let Some(beaten) = self.heartbeat.poll(now) {
             self.on_heartbeat(beaten, now);
         }
+        self.watch_topics(now);
         // Each phase leads to another or waits; the bound only guards against a coordinator that
         // answers at once and for ever.
         let mut moving = true;
@@ -243,11 +251,24 @@ impl Member {
                      its tasks; raise the limit, or do less per record"
                 );
                 // Before the coordinator hears of it, the thread must know that nothing is its.
+                let member_id = self.member_id.clone();
                 self.lose(reason, now);
-                self.tell_leaving();
+                self.tell_leaving(&member_id);
                 self.phase = Phase::Stuck { since: now };
             }
             _ => {}
+        }
+    }
+
+    fn watch_topics(&mut self, now: Instant) {
+        let Some(watch) = self.watch.as_mut().filter(|_| matches!(self.phase, Phase::Stable))
+        else {
+            return;
+        };
+        if let Some(change) = watch.step(&mut *self.admin, now) {
+            tracing::info!(group = %self.config.group, change, "rebalancing: topics changed");
+            self.wish = self.wish.wrapping_add(1);
+            self.start_join(now);
         }
     }
 
@@ -300,7 +321,8 @@ impl Member {
             Phase::Unjoined { at } => (Some(*at), Some(stuck)),
             Phase::Syncing { call: None, at, .. } => (Some(*at), Some(stuck)),
             Phase::Assigning(round) => (round.next(), Some(stuck)),
-            Phase::Joining { .. } | Phase::Syncing { .. } | Phase::Stable => (None, Some(stuck)),
+            Phase::Joining { .. } | Phase::Syncing { .. } => (None, Some(stuck)),
+            Phase::Stable => (self.watch.as_ref().and_then(TopicWatch::next), Some(stuck)),
             Phase::Leaving { call: Some(_), until, .. } => (Some(*until), None),
             Phase::Leaving { at, until, .. } => (Some(*at.min(until)), None),
             // A stamp wakes nobody, for it is on the hot path.
@@ -353,238 +375,5 @@ impl Member {
             _ => return false,
         }
         true
-    }
-
-    /// Joins again with what is owned, if there is a membership to renew.
-    fn join_again(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Stable) {
-            self.start_join(now);
-        }
-    }
-
-    fn start_join(&mut self, now: Instant) {
-        let subscription = Subscription {
-            process: self.config.process,
-            owned_generation: self.ownership.generation(),
-            owned: self.ownership.join(),
-            on_disk: self.on_disk.clone(),
-            user_endpoint: self.config.user_endpoint.clone(),
-            topology: self.topology,
-            wish: self.wish,
-            shutdown: self.shutdown,
-        };
-        let call = self.transport.join(JoinRequest {
-            member_id: self.member_id.to_string(),
-            instance_id: self.config.instance_id.clone(),
-            session_timeout: self.config.session_timeout,
-            rebalance_timeout: self.config.max_poll_interval,
-            protocol: (PROTOCOL_NAME.to_owned(), subscription.encode()),
-            topics: self.topics.iter().cloned().collect(),
-        });
-        self.phase = Phase::Joining { call, sent: now };
-    }
-
-    fn on_joined(
-        &mut self,
-        answer: Result<JoinResponse, ClientError>,
-        sent: Instant,
-        now: Instant,
-    ) {
-        let response = match answer {
-            Ok(response) => response,
-            Err(error) => return self.on_refused_join(&error, now),
-        };
-        self.member_id = Arc::from(response.member_id.as_str());
-        if response.member_id_required {
-            return self.start_join(now);
-        }
-        self.generation = response.generation;
-        self.mailbox.generation.store(self.generation, Ordering::SeqCst);
-        self.proof.settled(sent);
-        self.backoff.reset();
-        self.heartbeat.postpone(now);
-        if response.is_leader() {
-            let round = LeaderRound::new(&self.config, &response.members, now);
-            self.phase = Phase::Assigning(Box::new(round));
-        } else {
-            self.start_sync(LeaderResult::default(), now);
-        }
-    }
-
-    fn on_refused_join(&mut self, error: &ClientError, now: Instant) {
-        match Reaction::to(error) {
-            Reaction::Rejoin | Reaction::Retry => {
-                tracing::debug!(group = %self.config.group, %error, "join: trying again");
-                self.phase = Phase::Unjoined { at: now + self.backoff.wait() };
-            }
-            Reaction::Lost { forget_id } => {
-                self.lose_by(error, forget_id, now);
-                self.phase = Phase::Unjoined { at: now + self.backoff.wait() };
-            }
-            Reaction::Fail => self.fail(MemberError::of_client("join the group", error), now),
-        }
-    }
-
-    fn start_sync(&mut self, result: LeaderResult, now: Instant) {
-        let request = SyncRequest {
-            member_id: self.member_id.to_string(),
-            instance_id: self.config.instance_id.clone(),
-            generation: self.generation,
-            protocol: PROTOCOL_NAME.to_owned(),
-            assignments: result.assignments,
-            partitions: result.partitions,
-        };
-        self.phase = Phase::Syncing { request, call: None, at: now };
-    }
-
-    fn on_synced(&mut self, answer: Result<Vec<u8>, ClientError>, sent: Instant, now: Instant) {
-        let bytes = match answer {
-            Ok(bytes) => bytes,
-            Err(error) => return self.on_refused_sync(&error, now),
-        };
-        self.proof.settled(sent);
-        if self.proof.expired(now) {
-            return self.lose("the group's assignment came too late".to_owned(), now);
-        }
-        self.heartbeat.postpone(now);
-        if bytes.is_empty() {
-            tracing::warn!(group = %self.config.group, "no assignment: joining again");
-            self.wish = self.wish.wrapping_add(1);
-            self.phase = Phase::Unjoined { at: now + self.backoff.wait() };
-            return;
-        }
-        match AssignmentMessage::decode(&bytes) {
-            Ok(message) => self.on_assignment(message, now),
-            Err(error) => {
-                let error = MemberError::new(MemberErrorKind::Configuration, error.to_string());
-                self.fail(error, now);
-            }
-        }
-    }
-
-    fn on_refused_sync(&mut self, error: &ClientError, now: Instant) {
-        match Reaction::to(error) {
-            Reaction::Rejoin => self.start_join(now),
-            Reaction::Retry => {
-                let wait = self.backoff.wait();
-                if let Phase::Syncing { call, at, .. } = &mut self.phase {
-                    *call = None;
-                    *at = now + wait;
-                }
-            }
-            Reaction::Lost { forget_id } => self.lose_by(error, forget_id, now),
-            Reaction::Fail => self.fail(MemberError::of_client("get an assignment", error), now),
-        }
-    }
-
-    fn on_assignment(&mut self, message: AssignmentMessage, now: Instant) {
-        let refusal = message.error;
-        if let Some(error) = MemberError::of_refusal(refusal, message.error_text.clone()) {
-            return self.fail(error, now);
-        }
-        if refusal == AssignmentError::OtherTopology {
-            tracing::warn!(group = %self.config.group, "{}", message.error_text);
-        }
-        tracing::info!(
-            group = %self.config.group, generation = self.generation,
-            active = message.active.len(), standby = message.standby.len(),
-            follow_up = message.follow_up, "assigned"
-        );
-        self.backoff.reset();
-        self.phase = Phase::Stable;
-        let active = message.active.iter().copied().collect();
-        let number = self.ownership.assigned(self.generation, active, message.follow_up);
-        let assignment = Assignment {
-            generation: self.generation,
-            member_id: self.member_id.clone(),
-            active: message.active,
-            standby: message.standby,
-            partition_counts: Arc::new(message.partition_counts),
-            hosts: message.hosts.into(),
-        };
-        self.mailbox.post_assigned(number, assignment);
-    }
-
-    // ---- ends ---------------------------------------------------------------------------------
-
-    fn lose_by(&mut self, error: &ClientError, forget_id: bool, now: Instant) {
-        self.lose(error.message.clone(), now);
-        if forget_id {
-            self.member_id = Arc::default();
-        }
-    }
-
-    /// Nothing is ours any more; joins anew. The id is kept: if the coordinator still knows it,
-    /// nobody has to wait for a dead member. But not if a join is under way: should it arrive
-    /// after the next one, it would count as newer, and claim what we owned then.
-    fn lose(&mut self, reason: String, now: Instant) {
-        if matches!(self.phase, Phase::Joining { .. }) {
-            self.member_id = Arc::default();
-        }
-        self.proof.revoke();
-        self.heartbeat.forget();
-        self.generation = -1;
-        self.mailbox.generation.store(-1, Ordering::SeqCst);
-        self.phase = Phase::Unjoined { at: now };
-        if let Some(number) = self.ownership.lose() {
-            tracing::warn!(group = %self.config.group, member = %self.member_id, %reason, "lost");
-            self.mailbox.post_lost(number, reason);
-        }
-    }
-
-    fn fail(&mut self, error: MemberError, now: Instant) {
-        tracing::error!(group = %self.config.group, %error, "the member of the group has failed");
-        self.proof.revoke();
-        self.ownership.lose();
-        self.mailbox.post_failed(error);
-        self.leave(Vec::new(), now);
-    }
-
-    fn leave(&mut self, mut replies: Vec<Reply<()>>, now: Instant) {
-        if let Phase::Leaving { replies: others, .. } = &mut self.phase {
-            return others.append(&mut replies);
-        }
-        self.proof.revoke();
-        self.ownership.lose();
-        self.heartbeat.forget();
-        let until = now + self.config.session_timeout;
-        self.phase = Phase::Leaving { call: None, at: now, until, replies };
-    }
-
-    fn advance_leaving(&mut self, now: Instant) -> bool {
-        let Phase::Leaving { call, at, until, replies } = &mut self.phase else { return false };
-        let known = !self.member_id.is_empty();
-        let outcome = match call {
-            None if known && now >= *at && now < *until => {
-                *call = Some(self.transport.leave(&self.member_id));
-                return true;
-            }
-            None if known && now < *until => return false,
-            None => Ok(()),
-            Some(started) => match started.try_take() {
-                None if now < *until => return false,
-                None => Err(ClientError::retriable("the group coordinator did not answer a leave")),
-                Some(Err(error)) if error.is_retriable() && now < *until => {
-                    *call = None;
-                    *at = now + self.backoff.wait();
-                    return true;
-                }
-                Some(answer) => answer,
-            },
-        };
-        for reply in std::mem::take(replies) {
-            reply.send(outcome.clone());
-        }
-        self.phase = Phase::Ended;
-        self.mailbox.end();
-        true
-    }
-
-    /// Tells the coordinator without waiting: if that gets lost, the session runs out.
-    fn tell_leaving(&mut self) {
-        if !self.member_id.is_empty() {
-            self.goodbye = Some(self.transport.leave(&self.member_id));
-            self.member_id = Arc::default();
-        }
     }
 }

@@ -27,6 +27,7 @@ mod ownership;
 mod proof;
 mod reaction;
 mod share_out;
+mod topic_watch;
 
 pub use config::MembershipConfig;
 pub use error::{MemberError, MemberErrorKind};

@@ -376,3 +376,30 @@ fn a_request_for_a_rebalance_makes_one() {
     group.run(5 * SECOND);
     assert_eq!(group.nodes[follower].assignment.as_ref().unwrap().generation, generation + 1);
 }
+
+#[test]
+fn new_partitions_are_noticed() {
+    let mut group = Harness::new();
+    let mut config = Harness::config(1);
+    let mut reading = topology();
+    reading.subtopologies.truncate(1);
+    config.topology = Arc::new(reading);
+    let node = group.start_with(config);
+    group.run_until(SECOND, |g| g.nodes[node].owned.len() == 6);
+    group.cluster.grow_topic("in", 8).unwrap();
+    let took = group.run_until(3 * LONG, |g| g.nodes[node].owned.len() == 8);
+    assert!(took > LONG, "{took:?}");
+    assert!(group.nodes[node].lost.is_empty());
+}
+
+#[test]
+fn new_partitions_that_do_not_fit_the_state_are_an_error() {
+    let mut group = Harness::new();
+    let node = group.start(1);
+    group.run_until(SECOND, Harness::settled);
+    group.cluster.grow_topic("in", 8).unwrap();
+    group.run(3 * LONG);
+    let error = group.nodes[node].failed.as_ref().unwrap();
+    assert_eq!(error.kind, MemberErrorKind::InternalTopics);
+    assert!(error.message.contains("(expected 8, found 6)"), "{error}");
+}

@@ -17,7 +17,7 @@ mod stream;
 mod table;
 
 pub use builder::StreamsBuilder;
-pub use grouped::KGroupedStream;
+pub use grouped::{KGroupedStream, KGroupedTable};
 pub use options::{Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, auto};
 pub use stream::{Emitter, KStream, Split};
 pub use streams_core as core;

@@ -162,10 +162,9 @@ impl Lowering<'_> {
     ) where
         P: Processor<KIn = K, VIn = V, KOut = K, VOut = V>,
     {
-        let name = self.graph.state().repartition_topic(self.at);
+        let name = self.declare_repartition_topic(topic.partitions);
         let [sink, filter_name, source] = self.graph.state().repartition_names(self.at);
         let parent = self.parent::<K, V>(0);
-        self.topology.add_repartition_topic(&name, topic.partitions);
         let filter = self.topology.add_processor(&filter_name, &[&parent], (), filter);
         let mut produced = Produced::with(&name, topic.key.clone(), topic.value.clone());
         if let Some(partitioner) = topic.partitioner {
@@ -175,6 +174,13 @@ impl Lowering<'_> {
         let consumed = Consumed::with(name.as_str(), topic.key, topic.value);
         let node = self.topology.add_source(&source, consumed);
         self.output(node);
+    }
+
+    /// Declares the topic of the repartition node in hand; its name, without the application's id.
+    pub(crate) fn declare_repartition_topic(&mut self, partitions: Option<i32>) -> String {
+        let topic = self.graph.state().repartition_topic(self.at);
+        self.topology.add_repartition_topic(&topic, partitions);
+        topic
     }
 
     /// What the passes have decided for the table in hand.

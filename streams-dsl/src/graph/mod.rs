@@ -38,6 +38,7 @@ pub(crate) struct GraphState {
     /// Pairs of nodes whose records meet.
     pub(crate) copartitioned: Vec<(NodeId, NodeId)>,
     pub(crate) options: BuildOptions,
+    named_together: BTreeMap<NodeId, NodeId>,
     counter: names::Counter,
     built: bool,
 }
@@ -302,7 +303,16 @@ impl Graph {
 
     /// Names an operator after it was called. Numbers stay as they are.
     pub(crate) fn rename(&self, node: NodeId, name: &str) {
-        self.state().nodes[node as usize].name.given = Some(name.to_owned());
+        let mut state = self.state();
+        state.nodes[node as usize].name.given = Some(name.to_owned());
+        if let Some(with) = state.named_together.get(&node).copied() {
+            state.nodes[with as usize].name.given = Some(name.to_owned());
+        }
+    }
+
+    /// A name given to `node` is given to `with` too.
+    pub(crate) fn name_together(&self, node: NodeId, with: NodeId) {
+        self.state().named_together.insert(node, with);
     }
 
     /// The name that the operator has so far.

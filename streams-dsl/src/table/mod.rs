@@ -3,6 +3,7 @@
 mod emit;
 mod filter;
 mod getter;
+mod group;
 mod join;
 mod map_values;
 mod materialize;

@@ -344,3 +344,33 @@ fn a_processor_may_read_tables() {
         "{described}"
     );
 }
+
+#[test]
+fn a_grouped_table_has_a_topic_without_a_filter() {
+    let builder = StreamsBuilder::new();
+    let table = builder.table::<String, i64>("t", auto());
+    let named = table.group_by(|k, v| (k.clone(), *v), "groups");
+    named.count("counts").to("a");
+    named.reduce(|a, b| a + b, |a, b| a - b, "sums").named("summed").to("b");
+    let generated = table.group_by(|k, v| (k.clone(), *v), auto());
+    generated.count(auto()).to("c");
+    generated.count("again").named("second").to("d");
+    let described = builder.build().unwrap().describe().to_string();
+    for line in [
+        // Who groups a table needs old values, and so a store.
+        "Processor: KTABLE-SOURCE-0000000002 (stores: [t-STATE-STORE-0000000000])",
+        "Processor: groups (stores: [])",
+        "Sink: KSTREAM-SINK-0000000004 (topic: groups-repartition)",
+        "Source: KSTREAM-SOURCE-0000000005 (topics: [groups-repartition])",
+        "Processor: KTABLE-AGGREGATE-0000000006 (stores: [counts])",
+        "Processor: summed (stores: [sums])",
+        "Processor: KTABLE-SELECT-0000000014 (stores: [])",
+        "Sink: KSTREAM-SINK-0000000016 (topic: KTABLE-AGGREGATE-STATE-STORE-0000000015-repartition)",
+        "Processor: KTABLE-AGGREGATE-0000000018 (stores: [KTABLE-AGGREGATE-STATE-STORE-0000000015])",
+        "Sink: second-sink (topic: again-repartition)",
+        "Source: second-source (topics: [again-repartition])",
+        "Processor: second (stores: [again])",
+    ] {
+        assert!(described.contains(line), "{line}\n{described}");
+    }
+}

@@ -3,6 +3,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod fetching;
-mod measuring;
 mod mock;
 mod producing;

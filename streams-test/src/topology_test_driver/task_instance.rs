@@ -29,6 +29,8 @@ pub(super) struct TaskInstance {
     /// The queues' numbers are their indexes.
     inputs: Vec<Input>,
     changelogs: Vec<Option<ChangelogPartition>>,
+    /// Since when some input is empty and others are not.
+    idle_since: Option<Timestamp>,
     /// What was dropped by earlier arenas of this task.
     dropped_before: DropCounts,
     /// What was dropped as of the last commit.
@@ -42,8 +44,6 @@ struct Input {
     /// As of the last commit.
     committed: i64,
     committed_time: Timestamp,
-    /// When the task stops waiting for it, while it is empty.
-    patience_ends: Option<Timestamp>,
 }
 
 impl TaskInstance {
@@ -77,7 +77,15 @@ impl TaskInstance {
             .collect();
         let task = make_task(id, setup, setup.wall_clock, &inputs, layers, &changelogs)?;
         let (dropped_before, dropped_committed) = (DropCounts::new(), DropCounts::new());
-        Ok(Self { id, task, inputs, changelogs, dropped_before, dropped_committed })
+        Ok(Self {
+            id,
+            task,
+            inputs,
+            changelogs,
+            idle_since: None,
+            dropped_before,
+            dropped_committed,
+        })
     }
 
     /// Gives the task what was committed to its inputs since. Records in `passed_over` are left
@@ -109,19 +117,20 @@ impl TaskInstance {
         now: Timestamp,
         collector: &mut Box<dyn RecordCollector>,
     ) -> Result<Option<(Timestamp, usize)>, TaskError> {
-        let Some(oldest) = self.task.oldest_input(collector)? else { return Ok(None) };
+        let Some(oldest) = self.task.oldest_input(collector)? else {
+            self.idle_since = None;
+            return Ok(None);
+        };
         let Some(time) = self.task.head_timestamp(oldest, collector)? else { return Ok(None) };
-        let mut complete = true;
-        if let Some(idle) = setup.max_task_idle {
-            for (queue, input) in self.inputs.iter_mut().enumerate() {
-                if self.task.queued(queue) > 0 {
-                    input.patience_ends = None;
-                } else {
-                    complete &= now >= *input.patience_ends.get_or_insert(now + idle);
-                }
+        if (0..self.inputs.len()).all(|queue| self.task.queued(queue) > 0) {
+            self.idle_since = None;
+        } else if let Some(idle) = setup.max_task_idle {
+            let since = *self.idle_since.get_or_insert(now);
+            if now < since + idle {
+                return Ok(None);
             }
         }
-        Ok(complete.then_some((time, oldest)))
+        Ok(Some((time, oldest)))
     }
 
     /// Where the next record of an input lies.
@@ -179,11 +188,18 @@ impl TaskInstance {
         layers.iter_mut().for_each(|layers| layers.abort(Attempt(attempt)));
         for input in &mut inputs {
             input.next = input.committed;
-            input.patience_ends = None;
         }
         let task = make_task(id, setup, wall_clock, &inputs, layers, &changelogs)?;
         let dropped_before = dropped_committed.clone();
-        Ok(Self { id, task, inputs, changelogs, dropped_before, dropped_committed })
+        Ok(Self {
+            id,
+            task,
+            inputs,
+            changelogs,
+            idle_since: None,
+            dropped_before,
+            dropped_committed,
+        })
     }
 
     /// What this task dropped, now.
@@ -199,7 +215,7 @@ impl TaskInstance {
 impl Input {
     fn new(partition: TopicPartition) -> Self {
         let committed_time = Timestamp::from_millis(-1);
-        Self { partition, next: 0, committed: 0, committed_time, patience_ends: None }
+        Self { partition, next: 0, committed: 0, committed_time }
     }
 }
 

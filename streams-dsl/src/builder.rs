@@ -133,10 +133,10 @@ impl StreamsBuilder {
     /// As [`build`](Self::build); and if the configuration is not valid.
     #[track_caller]
     pub fn build_with(self, config: &StreamsConfig) -> Result<Topology, TopologyError> {
-        let config = config.validate().map_err(|error| {
-            let at = std::panic::Location::caller();
-            TopologyError::new(vec![Mistake::new(error.to_string(), at)])
-        })?;
+        let here = std::panic::Location::caller();
+        let config = config
+            .validate()
+            .map_err(|error| TopologyError::new(vec![Mistake::new(error.to_string(), here)]))?;
         self.graph.build(BuildOptions {
             emit_on_commit: config.emit_on_commit,
             in_memory: config.default_dsl_store == DslStore::InMemory,

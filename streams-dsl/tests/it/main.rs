@@ -2,5 +2,23 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aborts;
 mod describe;
+mod groups;
+mod stream_table_joins;
+mod streams;
+mod table_groups;
+mod table_joins;
+mod tables;
 mod validation;
+
+use streams_dsl::StreamsBuilder;
+use streams_test::TopologyTestDriver;
+
+/// A driver of what `describe` builds.
+#[track_caller]
+fn driver(describe: impl FnOnce(&StreamsBuilder)) -> TopologyTestDriver {
+    let builder = StreamsBuilder::new();
+    describe(&builder);
+    TopologyTestDriver::new(&builder.build().unwrap())
+}

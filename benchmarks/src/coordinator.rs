@@ -1,0 +1,170 @@
+//! Runs the cases in rounds, each in a process of its own.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use crate::Result;
+use crate::broker::Broker;
+use crate::cases::{ALL, Case, Cluster, Kind, Work, changelog_topic, output_topic};
+use crate::check::check;
+use crate::input::{self, Keys};
+use crate::measure::{Sample, now, spin};
+use crate::options::Options;
+use crate::table::{self, Results};
+
+const WATCH_INTERVAL: Duration = Duration::from_millis(20);
+const CASE_TIMEOUT: Duration = Duration::from_secs(600);
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let broker = match options.cases.iter().any(|case| needs_kafka(case)) {
+        true => Some(Broker::start_or_use(options.bootstrap.as_deref())?),
+        false => None,
+    };
+    if let Some(broker) = &broker {
+        for keys in [Keys::U100k, Keys::Z1m] {
+            let used = |case: &Case| matches!(case.kind, Kind::Floor(of, _) | Kind::Streams(of, _) if of == keys);
+            let started = |case: &Case| case.kind == Kind::StartUp(Cluster::Kafka);
+            if options.cases.iter().any(|case| used(case) || (started(case) && keys == Keys::U100k))
+            {
+                input::fill(broker, keys, options.records)?;
+            }
+        }
+    }
+    let mut results = Results::default();
+    for round in 0..options.runs {
+        // Forth and back, so that a slow drift of the machine meets all cases.
+        let mut cases: Vec<&Case> = options.cases.iter().collect();
+        if round % 2 == 1 {
+            cases.reverse();
+        }
+        for case in cases {
+            results.spins.push(spin().as_secs_f64());
+            eprintln!("bench: round {}, {}", round + 1, case.name);
+            let run = Run { case, round, records: options.records, broker: broker.as_ref() };
+            run.run(&mut results)?;
+        }
+    }
+    results.spins.push(spin().as_secs_f64());
+    let order: BTreeMap<_, _> = ALL.iter().enumerate().map(|(at, case)| (case.name, at)).collect();
+    let mut cases = options.cases.clone();
+    cases.sort_by_key(|case| order[case.name]);
+    print!("{}", table::render(&cases, &results, options));
+    Ok(())
+}
+
+fn needs_kafka(case: &Case) -> bool {
+    !matches!(case.kind, Kind::Micro | Kind::StartUp(Cluster::Embedded))
+}
+
+/// One run of one case.
+struct Run<'a> {
+    case: &'a Case,
+    round: usize,
+    records: u64,
+    broker: Option<&'a Broker>,
+}
+
+impl Run<'_> {
+    fn run(&self, results: &mut Results) -> Result<()> {
+        let name = self.case.name;
+        let tag = format!("bench-{name}-{}-{}", std::process::id(), self.round);
+        let topics = self.make_topics(&tag)?;
+        let began = now();
+        let mut child = self.spawn(&tag)?;
+        if let Kind::Streams(_, _) = self.case.kind {
+            self.watch(&mut child, &output_topic(&tag))?;
+        }
+        drop(child.stdin.take());
+        let line = result_line(&mut child)?;
+        let wall = now().since(began);
+        match self.case.kind {
+            Kind::Floor(keys, work) | Kind::Streams(keys, work) => {
+                results.samples.entry(name).or_default().push(Sample::from_line(&line, wall)?);
+                if let (0, Some(broker)) = (self.round, self.broker) {
+                    check(broker, keys, work, &tag, self.records)?;
+                }
+            }
+            Kind::StartUp(_) | Kind::Micro => {
+                let numbers = line.split(' ').map(str::parse::<f64>);
+                let numbers = numbers.collect::<std::result::Result<Vec<_>, _>>()?;
+                results.numbers.entry(name).or_default().push(numbers);
+            }
+        }
+        if let Some(broker) = self.broker {
+            broker.delete_topics(&topics)?;
+        }
+        Ok(())
+    }
+
+    fn input(&self) -> String {
+        match self.case.kind {
+            Kind::Floor(keys, _) | Kind::Streams(keys, _) => keys.topic(self.records),
+            Kind::StartUp(_) | Kind::Micro => Keys::U100k.topic(self.records),
+        }
+    }
+
+    /// Makes what the case writes; what is to be deleted afterwards.
+    fn make_topics(&self, tag: &str) -> Result<Vec<String>> {
+        let (Some(broker), true) = (self.broker, needs_kafka(self.case)) else {
+            return Ok(Vec::new());
+        };
+        let (output, changelog) = (output_topic(tag), changelog_topic(tag));
+        broker.create_topic(&output)?;
+        // The library makes its own.
+        if let Kind::Floor(_, Work::Count(_)) = self.case.kind {
+            broker.create_topic(&changelog)?;
+        }
+        Ok(vec![output, changelog])
+    }
+
+    fn spawn(&self, tag: &str) -> Result<Child> {
+        let bootstrap = self.broker.map_or("none:1", |broker| broker.bootstrap.as_str());
+        let (input, records) = (self.input(), self.records.to_string());
+        let child = Command::new(std::env::current_exe()?)
+            .args(["--case", self.case.name, bootstrap, &input, tag, &records])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        Ok(child)
+    }
+
+    /// Waits until the output has as many records as the input: on our CPU time, not the case's.
+    fn watch(&self, child: &mut Child, output: &str) -> Result<()> {
+        let broker = self.broker.ok_or("a case of the library needs a Kafka")?;
+        let deadline = now() + CASE_TIMEOUT;
+        while broker.records(output)? < self.records {
+            if child.try_wait()?.is_some() {
+                return Err(format!("{} ended before its work was done", self.case.name).into());
+            }
+            if now() >= deadline {
+                child.kill()?;
+                return Err(format!("{} takes more than 10 minutes", self.case.name).into());
+            }
+            pause();
+        }
+        Ok(())
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a measuring process that looks now and then")]
+fn pause() {
+    std::thread::sleep(WATCH_INTERVAL);
+}
+
+fn result_line(child: &mut Child) -> Result<String> {
+    let out: Option<ChildStdout> = child.stdout.take();
+    let mut result = None;
+    for line in BufReader::new(out.ok_or("a case has no output")?).lines() {
+        let line = line?;
+        match line.strip_prefix("result ") {
+            Some(told) => result = Some(told.to_owned()),
+            None => eprintln!("{line}"),
+        }
+    }
+    if !child.wait()?.success() {
+        return Err("a case failed".into());
+    }
+    result.ok_or_else(|| "a case told no result".into())
+}

@@ -1,0 +1,91 @@
+//! What is printed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::cases::{Case, Kind};
+use crate::measure::{Sample, min_and_median};
+use crate::options::Options;
+
+/// What was measured so far.
+#[derive(Default)]
+pub(crate) struct Results {
+    /// By case, in rounds.
+    pub(crate) samples: BTreeMap<&'static str, Vec<Sample>>,
+    /// Of start-up and micro, by case, in rounds.
+    pub(crate) numbers: BTreeMap<&'static str, Vec<Vec<f64>>>,
+    /// CPU time of the fixed piece of work, around all runs.
+    pub(crate) spins: Vec<f64>,
+}
+
+pub(crate) fn render(cases: &[Case], results: &Results, options: &Options) -> String {
+    let mut text = conditions(results, options);
+    let measured: Vec<&Case> =
+        cases.iter().filter(|case| results.samples.contains_key(case.name)).collect();
+    if !measured.is_empty() {
+        text += "\n| case | runs | CPU s/M min / median | of its floor | records/s max \
+                 | wall s min | RSS MiB | what |\n|---|---|---|---|---|---|---|---|\n";
+        measured.iter().for_each(|case| sample_row(&mut text, case, results, options.records));
+    }
+    for case in cases {
+        let Some(rounds) = results.numbers.get(case.name) else { continue };
+        let column = |at: usize| {
+            let (min, median) =
+                min_and_median(rounds.iter().filter_map(|row| row.get(at).copied()));
+            format!("{min:.1} / {median:.1}")
+        };
+        let (name, runs) = (case.name, rounds.len());
+        let line = match case.kind {
+            Kind::Micro => format!(
+                "per record without a sink {} ns, per hop {} ns, pass-through without Kafka {} ns, \
+                 count and sink without Kafka {} ns",
+                column(0),
+                column(1),
+                column(2),
+                column(3),
+            ),
+            _ => format!("first start {} ms, again with its state {} ms", column(0), column(1)),
+        };
+        let _ = writeln!(text, "\n{name} ({runs} runs, min / median): {line}");
+    }
+    text
+}
+
+fn conditions(results: &Results, options: &Options) -> String {
+    let rocksdb = match option_env!("ROCKSDB_LIB_DIR") {
+        Some(directory) => format!("prebuilt, from {directory}"),
+        None => "compiled from its bundled source".to_owned(),
+    };
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let slowest = results.spins.iter().copied().fold(0.0, f64::max);
+    let fastest = results.spins.iter().copied().fold(f64::MAX, f64::min);
+    format!(
+        "\n{} input records, {cores} cores shared with the broker, load {load}; RocksDB {rocksdb}.\n\
+         A fixed loop took {fastest:.3} to {slowest:.3} s of CPU around the runs: the spread is noise.\n",
+        options.records,
+    )
+}
+
+fn sample_row(text: &mut String, case: &Case, results: &Results, records: u64) {
+    let samples = &results.samples[case.name];
+    let millions = records as f64 / 1e6;
+    let (cpu_min, cpu_median) = min_and_median(samples.iter().map(|s| s.cpu_s / millions));
+    let (wall_min, _) = min_and_median(samples.iter().map(|s| s.wall_s));
+    let (_, rss) = min_and_median(samples.iter().map(|s| s.rss_mib));
+    let floor = case.against.and_then(|name| results.samples.get(name));
+    let ratio = floor.map_or(String::new(), |floor| {
+        // Of the same round: what disturbed one disturbed the other.
+        let (_, ratio) = min_and_median(samples.iter().zip(floor).map(|(s, f)| s.cpu_s / f.cpu_s));
+        format!("{ratio:.2}")
+    });
+    let _ = writeln!(
+        text,
+        "| {} | {} | {cpu_min:.2} / {cpu_median:.2} | {ratio} | {:.0} | {wall_min:.1} | {rss:.0} | {} |",
+        case.name,
+        samples.len(),
+        records as f64 / wall_min,
+        case.what,
+    );
+}

@@ -46,7 +46,7 @@ impl Broker {
         })
     }
 
-    /// A topic that keeps records of any age.
+    /// A topic that keeps records of any age; it can be read and written when this returns.
     pub(crate) fn create_topic(&self, name: &str) -> Result<()> {
         let topic = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1))
             .set("retention.ms", "-1")
@@ -56,15 +56,21 @@ impl Broker {
         loop {
             let created = self.admin.create_topics([&topic], &AdminOptions::new());
             match self.runtime.block_on(created)?.remove(0) {
-                Ok(_) => return Ok(()),
+                Ok(_) => break,
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists))
-                    if crate::measure::now() < deadline =>
-                {
-                    self.runtime.block_on(tokio::time::sleep(Duration::from_millis(50)));
-                }
+                    if crate::measure::now() < deadline => {}
                 Err((_, code)) => return Err(format!("cannot create topic {name}: {code}").into()),
             }
+            self.pause();
         }
+        // Leaders are known a moment later.
+        while let Err(error) = self.records(name) {
+            if crate::measure::now() >= deadline {
+                return Err(error);
+            }
+            self.pause();
+        }
+        Ok(())
     }
 
     /// Deletes topics; one that is missing is no error.
@@ -80,6 +86,10 @@ impl Broker {
             }
         }
         Ok(())
+    }
+
+    fn pause(&self) {
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(20)).await });
     }
 
     /// How many records the topic's partitions hold together.

@@ -18,7 +18,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 const CASE_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let broker = match options.cases.iter().any(|case| needs_kafka(case)) {
+    let broker = match options.cases.iter().any(needs_kafka) {
         true => Some(Broker::start_or_use(options.bootstrap.as_deref())?),
         false => None,
     };

@@ -65,7 +65,7 @@ fn per_record(topology: &Topology) -> Result<f64> {
     let storage = directory.lease(TaskKey { subtopology: 0, partition: 0 })?;
     let mut stores = Vec::new();
     for declaration in topology.stores(0) {
-        stores.push(TaskStore { layers: storage.open(declaration.spec())?, changelog: None });
+        stores.push(TaskStore { layers: storage.open_store(declaration.spec())?, changelog: None });
     }
     let mut task = ProcessorTask::new(TaskSetup {
         topology,

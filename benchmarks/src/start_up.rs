@@ -25,7 +25,7 @@ pub(crate) fn run(task: &Task, cluster: Cluster) -> Result<String> {
         config = config.client(Arc::new(embedded));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut start = || {
+    let start = || {
         runtime.block_on(async {
             let before = now();
             let topology = count(&task.input, &task.output())?;

@@ -1,5 +1,5 @@
 //! Our own connections while brokers die, come back, or were never there.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
 
@@ -80,4 +80,43 @@ fn a_host_without_a_name_is_told() {
     let clients = clients_of("no-such-host.invalid:9092");
     let error = wait(clients.admin(wake()).describe_topics(vec!["t".into()])).unwrap_err();
     assert!(error.message.contains("no-such-host.invalid:9092"), "{error}");
+}
+
+#[test]
+fn leaders_and_coordinators_are_found_where_they_moved() {
+    let three = KafkaOptions { brokers: 3, ..KafkaOptions::default() };
+    let kafka = Kafka::start(&three);
+    let clients = clients_of(&kafka.bootstrap());
+    let mut admin = clients.admin(wake());
+    let topics = [make_topic(&mut *admin, 6)];
+    let partitions: Vec<_> = (0..6).map(|i| TopicPartition::new(topics[0].clone(), i)).collect();
+    let asked = || partitions.iter().map(|p| (p.clone(), OffsetSpec::Latest)).collect::<Vec<_>>();
+    let ends = wait(admin.list_offsets(asked(), Isolation::default())).unwrap();
+    assert_eq!(ends, vec![Ok(0); 6]);
+    // Enough groups that every broker coordinates some.
+    let mut members: Vec<_> = (0..6).map(|_| Member::new(&clients, &unique("moved"))).collect();
+    for member in &mut members {
+        member.settle_alone(&topics, &partitions[0]);
+        member.commit(&partitions[0], 1).unwrap();
+    }
+
+    kafka.kill_broker(2);
+    let killed = Instant::now();
+    // One call: it finds the new leaders within its deadline.
+    let ends = wait(admin.list_offsets(asked(), Isolation::default())).unwrap();
+    assert_eq!(ends, vec![Ok(0); 6]);
+    for member in &mut members {
+        until("the member goes on at the new coordinator", || match member.heartbeat() {
+            Err(error) if error.is_retriable() => None,
+            known => Some(known),
+        })
+        .unwrap();
+        member.commit(&partitions[0], 2).unwrap();
+        let fetched = admin.committed_offsets(&member.group, vec![partitions[0].clone()], true);
+        assert_eq!(one(fetched).unwrap().unwrap().offset, 2);
+    }
+    println!("all found again after {:?}", killed.elapsed());
+    let name = unique("while-one-is-down");
+    one(admin.create_topics(vec![NewTopic { replication_factor: 2, ..new_topic(&name, 2) }]))
+        .unwrap();
 }

@@ -1,5 +1,5 @@
 //! What the tests of the wire client share.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, dead_code, unreachable_pub)]
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};

@@ -189,7 +189,7 @@ impl Cluster {
         };
         match self.to(&address, lane, deadline).await {
             Err(failure) => {
-                self.forget_coordinator(group);
+                self.lose_coordinator(group, &failure.error);
                 Err(failure)
             }
             found => found,
@@ -199,6 +199,15 @@ impl Cluster {
     /// Forgets which broker coordinates a group.
     pub(super) fn forget_coordinator(&self, group: &Arc<str>) {
         self.known().coordinators.remove(group);
+    }
+
+    /// The coordinator of a group is gone: whoever waits for it on any lane is told at once.
+    pub(super) fn lose_coordinator(&self, group: &Arc<str>, why: &ClientError) {
+        let lost = self.known().coordinators.remove(group);
+        if let Some(address) = lost {
+            self.pool.close(Lane::Waiting, &address, why);
+            self.pool.close(Lane::Prompt, &address, why);
+        }
     }
 
     async fn find_coordinator(

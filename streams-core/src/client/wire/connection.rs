@@ -4,7 +4,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
@@ -36,7 +37,17 @@ struct Inner {
     versions: HashMap<i16, (i16, i16), FixedState>,
     /// When it should be replaced, before the broker ends the session (KIP-368).
     renew_at: Option<Instant>,
+    last_used: Mutex<Instant>,
+    /// Whether a request was answered.
+    proven: AtomicBool,
 }
+
+/// A connection that was silent for longer may have been forgotten on its way, without a word:
+/// a new one costs milliseconds, an answer that never comes costs the whole deadline.
+const IDLE_MAX: Duration = Duration::from_secs(240);
+
+const WHEN_FRESH: &str = "before the first answer";
+const HINT: &str = "is it a Kafka listener, and does security.protocol fit it?";
 
 /// The error code with which a broker answers a version of ApiVersions that it does not know.
 const UNSUPPORTED_VERSION: i16 = 35;
@@ -52,7 +63,8 @@ impl Connection {
         let name: Arc<str> = address.to_string().into();
         let line = open_line(address, &name, settings, deadline).await?;
         let versions = negotiate(&line, &name, deadline).await?;
-        let mut inner = Inner { line, name, versions, renew_at: None };
+        let (last_used, proven) = (Mutex::new(Instant::now()), AtomicBool::new(false));
+        let mut inner = Inner { line, name, versions, renew_at: None, last_used, proven };
         if let Some(sasl) = &settings.security.sasl {
             inner.renew_at = inner.authenticate(sasl, deadline).await?;
         }
@@ -62,7 +74,14 @@ impl Connection {
 
     /// Whether new requests should go over it.
     pub(super) fn is_usable(&self) -> bool {
-        self.0.line.is_open() && self.0.renew_at.is_none_or(|at| Instant::now() < at)
+        let now = Instant::now();
+        let idle = now.saturating_duration_since(*self.0.last_used());
+        self.0.line.is_open() && self.0.renew_at.is_none_or(|at| now < at) && idle < IDLE_MAX
+    }
+
+    /// Ends it for all; what is in flight fails.
+    pub(super) fn close(&self, why: ClientError) {
+        self.0.line.close(why);
     }
 
     /// The broker's address, for messages.
@@ -77,11 +96,26 @@ impl Connection {
         request: impl FnOnce(i16) -> Q,
     ) -> Result<Q::Response, Failure> {
         let version = self.0.version::<Q>()?;
-        self.0.line.ask(&request(version), version, deadline).await
+        let answer = self.0.line.ask(&request(version), version, deadline).await;
+        *self.0.last_used() = Instant::now();
+        match answer {
+            Ok(answer) => {
+                self.0.proven.store(true, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Err(failure) if self.0.proven.load(Ordering::Relaxed) => Err(failure),
+            // A SASL listener tells its versions to everybody, and hangs up at the next request.
+            Err(failure) => Err(with_hint(failure, WHEN_FRESH, HINT)),
+        }
     }
 }
 
 impl Inner {
+    // Guards a plain value.
+    fn last_used(&self) -> MutexGuard<'_, Instant> {
+        self.last_used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn version<Q: Request>(&self) -> Result<i16, Failure> {
         let theirs = self.versions.get(&(Q::KEY as i16)).copied();
         theirs.and_then(|theirs| agree(&Q::VERSIONS, theirs)).ok_or_else(|| {
@@ -114,11 +148,14 @@ impl Inner {
         let answer = self.line.ask(&request, 1, deadline).await.map_err(|e| self.no_sasl(e))?;
         if answer.error_code != 0 {
             let known: Vec<_> = answer.mechanisms.iter().map(KafkaString::as_str).collect();
-            return Err(self.refused(&format!(
-                "it does not offer sasl.mechanism {}, but {}",
-                sasl.mechanism.name(),
-                known.join(", ")
-            )));
+            return Err(self.refused(&match known.is_empty() {
+                true => "this listener does not use SASL: check security.protocol".to_owned(),
+                false => format!(
+                    "it does not offer sasl.mechanism {}, but {}",
+                    sasl.mechanism.name(),
+                    known.join(", ")
+                ),
+            }));
         }
         let lifetime = match sasl.mechanism {
             Mechanism::Plain => {
@@ -287,8 +324,7 @@ async fn negotiate(
     name: &str,
     deadline: Instant,
 ) -> Result<HashMap<i16, (i16, i16), FixedState>, Failure> {
-    let hint = "is it a Kafka listener, and does security.protocol fit it?";
-    let hinted = |failure| with_hint(failure, "before the first answer", hint);
+    let hinted = |failure| with_hint(failure, WHEN_FRESH, HINT);
     let mut version = *ApiVersionsRequestData::VERSIONS.end();
     let request = ApiVersionsRequestData {
         client_software_name: KafkaString::from_static(env!("CARGO_PKG_NAME")),

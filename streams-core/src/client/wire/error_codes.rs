@@ -35,6 +35,11 @@ impl Failure {
         Self { error, next: Next::LookUp, code: None }
     }
 
+    /// Why a connection ended: where the configuration is wrong, another one would end like it.
+    pub(super) fn of_connection(error: ClientError) -> Self {
+        if error.is_retriable() { Self::look_up(error) } else { Self::stop(error) }
+    }
+
     /// The failure of an error code; `what` names the request, with topic and partition.
     pub(super) fn of_code(code: i16, what: &str, details: Option<&str>) -> Self {
         let row = row(code);

@@ -88,7 +88,7 @@ impl Line {
         version: i16,
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
-        let (id, answer) = self.flights.begin().map_err(Failure::look_up)?;
+        let (id, answer) = self.flights.begin().map_err(Failure::of_connection)?;
         let spec = RequestFrameSpec {
             api_key: Q::KEY,
             api_version: version,
@@ -105,8 +105,8 @@ impl Line {
         // A writer that is gone has closed the line, so that the answer is there already.
         let _ = self.outbox.send(framed);
         let bytes = match timeout_at(deadline, answer).await {
-            Ok(Ok(answer)) => answer.map_err(Failure::look_up)?,
-            Ok(Err(_)) => return Err(Failure::look_up(self.flights.reason())),
+            Ok(Ok(answer)) => answer.map_err(Failure::of_connection)?,
+            Ok(Err(_)) => return Err(Failure::of_connection(self.flights.reason())),
             Err(_) => {
                 let message = format!("{} did not answer {} in time", self.name, Q::NAME);
                 self.close(ClientError::retriable(message.clone()));
@@ -117,7 +117,8 @@ impl Line {
         envelope.map(|envelope| envelope.body).map_err(|e| self.malformed::<Q>(&e))
     }
 
-    fn close(&self, why: ClientError) {
+    /// Ends it; what is in flight fails with that error.
+    pub(super) fn close(&self, why: ClientError) {
         self.flights.close(why);
         self.tasks.iter().for_each(AbortHandle::abort);
     }

@@ -54,6 +54,15 @@ impl Pool {
         Ok(connection)
     }
 
+    /// Ends the connection to `address`, if there is one; its calls fail with that error.
+    pub(super) fn close(&self, lane: Lane, address: &Address, why: &ClientError) {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = slots.get(&(lane, address.clone())).and_then(|slot| slot.try_lock().ok());
+        if let Some(connection) = open.as_ref().and_then(|open| open.as_ref()) {
+            connection.close(why.clone());
+        }
+    }
+
     /// Any connection that is open.
     pub(super) fn any_open(&self) -> Option<Connection> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -137,7 +137,9 @@ impl GroupLine {
                 Ok(coordinator) => match attempt(coordinator, deadline).await {
                     Ok(answer) => return Ok(answer),
                     Err(Refusal::Lost(failure)) => {
-                        self.cluster.lose_coordinator(&self.group, &failure.error);
+                        if failure.next == Next::LookUp {
+                            self.cluster.lose_coordinator(&self.group, &failure.error);
+                        }
                         return Err(failure.error);
                     }
                     Err(Refusal::Told(failure)) => failure,

@@ -144,9 +144,10 @@ impl<K: Data, V: Data> KeyValueAccess<'_, K, V> {
     /// Writes a value with another time than the record's.
     pub fn put_at(&mut self, key: &K, value: V, timestamp: Timestamp) -> Result<(), BoxError> {
         let at = self.instance.place(key)?;
-        let row = self.instance.row_to_write(at);
-        row.value = Some(Held::new(value));
-        row.timestamp = timestamp.as_millis();
+        self.instance.write(at, |row| {
+            row.value = Some(Held::new(value));
+            row.timestamp = timestamp.as_millis();
+        });
         Ok(())
     }
 
@@ -157,9 +158,10 @@ impl<K: Data, V: Data> KeyValueAccess<'_, K, V> {
             return Ok(Some((**there).clone()));
         }
         let timestamp = self.record.timestamp().as_millis();
-        let row = self.instance.row_to_write(at);
-        row.value = Some(Held::new(value));
-        row.timestamp = timestamp;
+        self.instance.write(at, |row| {
+            row.value = Some(Held::new(value));
+            row.timestamp = timestamp;
+        });
         Ok(None)
     }
 
@@ -196,11 +198,12 @@ impl<K: Data, V: Data> KeyValueAccess<'_, K, V> {
         if value.is_none() && self.instance.row(at).value.is_none() {
             return Ok(None);
         }
-        let row = self.instance.row_to_write(at);
-        let old_timestamp = time_of(row);
-        row.timestamp = timestamp.as_millis();
-        let old = std::mem::replace(&mut row.value, value);
-        Ok(old.map(|old| (old, old_timestamp)))
+        Ok(self.instance.write(at, |row| {
+            let old_timestamp = time_of(row);
+            row.timestamp = timestamp.as_millis();
+            let old = std::mem::replace(&mut row.value, value);
+            old.map(|old| (old, old_timestamp))
+        }))
     }
 
     /// Changes value and time in place: both are the stored ones before (the time -1 ms if there
@@ -212,11 +215,12 @@ impl<K: Data, V: Data> KeyValueAccess<'_, K, V> {
         f: impl FnOnce(&mut Option<Held<V>>, &mut Timestamp) -> R,
     ) -> Result<R, BoxError> {
         let at = self.instance.load(key)?;
-        let row = self.instance.row_to_write(at);
-        let mut timestamp = time_of(row);
-        let result = f(&mut row.value, &mut timestamp);
-        row.timestamp = timestamp.as_millis();
-        Ok(result)
+        Ok(self.instance.write(at, |row| {
+            let mut timestamp = time_of(row);
+            let result = f(&mut row.value, &mut timestamp);
+            row.timestamp = timestamp.as_millis();
+            result
+        }))
     }
 
     /// Puts the change of `key` aside: it will be one [`Emission`] at the commit, however often

@@ -44,8 +44,8 @@ pub(super) struct Row<V> {
     pub(super) value: Option<Held<V>>,
     /// Of the last write, deletes included.
     pub(super) timestamp: i64,
-    /// Bytes of the value when it was last read or written below; for accounting.
-    value_bytes: u32,
+    /// Bytes of the value when it was last serialised or read, or a guess; for accounting.
+    pub(super) value_bytes: u32,
     /// What the layers below have.
     pub(super) base: Base,
     dirty: bool,
@@ -167,6 +167,18 @@ impl<V> TypedCache<V> {
             }
         }
         row
+    }
+
+    /// Accounts a dirty row's value with `value_bytes`.
+    pub(super) fn set_value_bytes(&mut self, at: u32, value_bytes: usize) {
+        let row = &mut self.rows[at as usize];
+        let before = row.bytes();
+        row.value_bytes = u32::try_from(value_bytes).unwrap_or(u32::MAX);
+        let after = row.bytes();
+        self.bytes = self.bytes - before + after;
+        if row.dirty {
+            self.dirty_bytes = self.dirty_bytes - before + after;
+        }
     }
 
     pub(super) fn is_dirty(&self) -> bool {

@@ -322,3 +322,57 @@ fn a_task_moves_between_threads() {
     fn is_sync<T: Send + Sync + Clone>() {}
     is_sync::<Topology>();
 }
+
+#[test]
+fn the_deepest_topology_fits_a_threads_stack() {
+    // Values are large, and this is an unoptimised build.
+    type Large = Node<String, [u64; 16]>;
+    let mut builder = Topology::builder();
+    let source: Text = builder.add_source("source", "in");
+    let mut last: Large = builder.add_processor("first", &[&source], (), |(), _| {
+        process_fn(
+            (),
+            Arc::new(
+                |(): &(),
+                 key: String,
+                 _: String,
+                 ctx: &mut ProcessorContext<'_, String, [u64; 16]>| {
+                    ctx.forward(key, [0; 16])
+                },
+            ),
+        )
+    });
+    for depth in 0..996 {
+        last = builder.add_processor(&format!("n{depth}"), &[&last], (), |(), _| {
+            process_fn(
+                (),
+                Arc::new(
+                    |(): &(),
+                     key: String,
+                     value: [u64; 16],
+                     ctx: &mut ProcessorContext<'_, String, [u64; 16]>| {
+                        ctx.forward(key, value.map(|n| n + 1))
+                    },
+                ),
+            )
+        });
+    }
+    let text: Text = builder.add_processor("text", &[&last], (), |(), _| {
+        process_fn(
+            (),
+            Arc::new(
+                |(): &(),
+                 key: String,
+                 value: [u64; 16],
+                 ctx: &mut ProcessorContext<'_, String, String>| {
+                    ctx.forward(key, value[0].to_string())
+                },
+            ),
+        )
+    });
+    builder.add_sink("sink", &[&text], "out");
+    let topology = builder.build().unwrap();
+    let mut driver = Driver::new(&topology, &["in"]);
+    driver.pipe(0, "k", "v", 0).unwrap();
+    assert_eq!(driver.lines(), ["out:k=996@0"]);
+}

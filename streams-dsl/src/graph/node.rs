@@ -165,9 +165,9 @@ pub(crate) struct TableFacts {
 /// Where the rows of a table come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A topic: the store exists if somebody needs it.
+    /// A topic or a stream: the store exists if somebody needs it.
     Topic,
-    /// An aggregation or `to_table`: there is always a store.
+    /// An aggregation: there is always a store.
     Own,
     /// Other tables: values can be computed from theirs.
     Parents,

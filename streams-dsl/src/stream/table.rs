@@ -12,8 +12,11 @@ use crate::options::{Joined, KeyValueKind, Materialized};
 use crate::table::{Getter, KTable, NewTable, TableSource, nullable, stored};
 
 impl<K: Data, V: Data> KStream<K, V> {
-    /// The latest value of each key, as a table with a store. No value deletes: for streams with
-    /// null see [`to_table_from_updates`](KStream::to_table_from_updates).
+    /// The latest value of each key, as a table. No value deletes: for streams with null see
+    /// [`to_table_from_updates`](KStream::to_table_from_updates).
+    ///
+    /// A store with a name is there to be queried; `auto()` makes one only if an operator below
+    /// needs it.
     #[track_caller]
     pub fn to_table(&self, store: impl Into<Materialized<K, V, KeyValueKind>>) -> KTable<K, V> {
         let options = store.into();
@@ -92,9 +95,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         let row = Arc::new(row);
         let table = NewTable {
             node: NewNode::new(call, name, &[parent], Kind::Table),
-            origin: Origin::Own,
+            origin: Origin::Topic,
             store: stored.map(|stored| (store, stored)),
-            store_asked: true,
+            store_asked: options.name.is_some(),
         };
         let table = table.lower(move |lowering| {
             let parts = lowering.table_parts::<K, T>();
@@ -157,8 +160,7 @@ impl<K: Data, V: Data> KStream<K, V> {
 }
 
 impl<K: Data, V: Data> KStream<K, Option<V>> {
-    /// The latest value of each key, as a table with a store; `None` deletes. Kafka Streams'
-    /// `toTable`.
+    /// The latest value of each key, as a table; `None` deletes. Kafka Streams' `toTable`.
     #[track_caller]
     pub fn to_table_from_updates(
         &self,

@@ -5,13 +5,13 @@ use streams_dsl::prelude::*;
 /// Compares with a text whose lines begin at the same margin.
 #[track_caller]
 fn assert_described(builder: StreamsBuilder, expected: &str) {
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     assert_eq!(described.trim_end(), expected.trim_end(), "\n{described}");
 }
 
 /// All names in the order of their numbers.
 fn nodes(builder: StreamsBuilder) -> Vec<String> {
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     let name = |line: &str| {
         let (kind, rest) = line.trim().split_once(": ")?;
         ["Source", "Processor", "Sink"].contains(&kind).then_some(())?;
@@ -154,7 +154,7 @@ fn a_split_names_its_branches() {
         .branch_named("eu", |k, _| k == "eu")
         .default_branch_named("other");
     eu.merge(&none).to("all");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     for name in [
         "Processor: KSTREAM-BRANCH-0000000001 (stores: [])\n      --> KSTREAM-BRANCH-00000000010, \
          KSTREAM-BRANCH-00000000011\n",
@@ -195,7 +195,7 @@ fn a_source_table_has_a_store_only_if_it_is_needed() {
     builder.table::<String, i64>("named", "store").to("b");
     let looked_up = builder.table::<String, i64>("looked-up", auto());
     builder.stream::<String, i64>("s").join_table(&looked_up, |_, a, b| a + b).to("c");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     for line in [
         "Processor: KTABLE-SOURCE-0000000002 (stores: [])",
         "Processor: KTABLE-SOURCE-0000000006 (stores: [store])",
@@ -211,7 +211,7 @@ fn a_source_table_has_a_store_only_if_it_is_needed() {
 fn a_named_source_table_names_both_nodes() {
     let builder = StreamsBuilder::new();
     builder.table::<String, i64>(Consumed::from("t").named("table"), "store").to("a");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     assert!(described.contains("Source: table-source (topics: [t])"), "{described}");
     assert!(described.contains("Processor: table (stores: [store])"), "{described}");
     assert!(described.contains("KTABLE-TOSTREAM-0000000002"), "{described}");
@@ -224,7 +224,7 @@ fn a_join_of_tables_has_two_sides_and_a_merge() {
     let right = builder.table::<String, i64>("right", "right-store");
     left.join(&right, |_, a, b| a + b).to("inner");
     left.outer_join(&right, |_, a, b| a.unwrap_or(&0) + b.unwrap_or(&0)).named("both").to("outer");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     for line in [
         "Processor: KTABLE-JOINTHIS-0000000005 (stores: [right-store])",
         "Processor: KTABLE-JOINOTHER-0000000006 (stores: [left-store])",
@@ -245,7 +245,7 @@ fn a_store_that_is_asked_for_afterwards_is_numbered_first() {
     let table = builder.table::<String, i64>("t", "store");
     table.filter(|_, n| *n > 1).materialize(auto()).to("a");
     table.map_values(|n| n + 1).materialize("mapped").to("b");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     for line in [
         "Processor: KTABLE-FILTER-0000000003 (stores: [KTABLE-FILTER-STATE-STORE-0000000002])",
         "Processor: KTABLE-MAPVALUES-0000000006 (stores: [mapped])",
@@ -258,12 +258,13 @@ fn a_store_that_is_asked_for_afterwards_is_numbered_first() {
 fn to_table_numbers_its_store_after_itself() {
     let builder = StreamsBuilder::new();
     let stream = builder.stream::<String, i64>("s");
-    stream.to_table(auto()).to("a");
+    let table = stream.to_table(auto());
+    stream.join_table(&table, |_, a, b| a + b).to("a");
     stream.select_key(|k, _| k.clone()).to_table(auto()).to("b");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     for line in [
         "Processor: KSTREAM-TOTABLE-0000000001 (stores: [KSTREAM-TOTABLE-STATE-STORE-0000000002])",
-        "Processor: KSTREAM-TOTABLE-0000000006 (stores: [KSTREAM-TOTABLE-STATE-STORE-0000000007])",
+        "Processor: KSTREAM-TOTABLE-0000000006 (stores: [])",
         "Sink: KSTREAM-SINK-0000000008 (topic: KSTREAM-TOTABLE-0000000006-repartition)",
         "Source: KSTREAM-SOURCE-0000000010 (topics: [KSTREAM-TOTABLE-0000000006-repartition])",
     ] {
@@ -277,7 +278,7 @@ fn aggregations_of_a_named_group_share_its_topic() {
     let words = builder.stream::<String, String>("in").group_by(|_, word| word.clone(), "words");
     words.count("counts").to("a");
     words.reduce(|a, _| a, "first").to("b");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     assert_eq!(described.matches("(topic: words-repartition)").count(), 1, "{described}");
     // The numbers of the second repartition are burned: 2, 3-5, 6-7 and 8, 9-11.
     assert!(described.contains("Processor: KSTREAM-REDUCE-0000000008"), "{described}");
@@ -290,7 +291,7 @@ fn aggregations_of_an_unnamed_group_have_a_topic_each() {
     let words = builder.stream::<String, String>("in").group_by(|_, word| word.clone(), auto());
     words.count("counts").to("a");
     words.reduce(|a, _| a, "first").to("b");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     for topic in ["counts-repartition", "first-repartition"] {
         assert!(described.contains(&format!("(topic: {topic})")), "{described}");
     }
@@ -303,7 +304,7 @@ fn a_join_of_a_rekeyed_stream_is_named_after_it() {
     let stream = builder.stream::<String, i64>("s").map(|k, v| (k, v));
     stream.join_table_with(&table, |_, a, b| a + b, auto()).to("a");
     stream.left_join_table_with(&table, |_, a, _| a, "enrich").to("b");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     for line in [
         "Sink: KSTREAM-SINK-0000000004 (topic: KSTREAM-MAP-0000000003-repartition)",
         "Processor: KSTREAM-JOIN-0000000007 (stores: [store])",
@@ -319,7 +320,7 @@ fn two_streams_of_one_topic_share_its_source() {
     let builder = StreamsBuilder::new();
     builder.stream::<String, i64>("s").to("a");
     builder.stream::<String, i64>("s").to("b");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     assert_eq!(described.matches("Source:").count(), 1, "{described}");
     assert!(described.contains("--> KSTREAM-SINK-0000000001, KSTREAM-SINK-0000000003"));
 }
@@ -337,7 +338,7 @@ fn a_processor_may_read_tables() {
             ctx.forward(key, n + limit)
         })
         .to("out");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     assert!(
         described.contains("(stores: [KTABLE-FILTER-STATE-STORE-0000000006, seen])"),
         "{described}"
@@ -354,7 +355,7 @@ fn a_grouped_table_has_a_topic_without_a_filter() {
     let generated = table.group_by(|k, v| (k.clone(), *v), auto());
     generated.count(auto()).to("c");
     generated.count("again").named("second").to("d");
-    let described = builder.build().unwrap().describe().to_string();
+    let described = builder.build().unwrap().describe();
     for line in [
         // Who groups a table needs old values, and so a store.
         "Processor: KTABLE-SOURCE-0000000002 (stores: [t-STATE-STORE-0000000000])",

@@ -4,6 +4,7 @@
 
 mod aborts;
 mod describe;
+mod describe_vectors;
 mod groups;
 mod stream_table_joins;
 mod streams;

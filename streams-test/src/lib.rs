@@ -1,10 +1,13 @@
 //! What tests of topologies need, without Kafka: a driver that runs a topology in the thread of
-//! the test ([`TopologyTestDriver`]), and the embedded cluster for whole applications.
+//! the test ([`TopologyTestDriver`]), the embedded cluster for whole applications, and a
+//! [`Simulation`] that runs several instances of one on a single thread, in virtual time.
 
 pub mod embedded;
+pub mod simulator;
 pub mod topology_test_driver;
 
 pub use embedded::EmbeddedCluster;
+pub use simulator::{InstanceId, Simulation};
 pub use topology_test_driver::{
     Fixture, KeyValues, RawOutput, TestInputTopic, TestOutputTopic, TestStore, TimedKeyValues,
     TopologyTestDriver, some,

@@ -117,6 +117,11 @@ impl StreamThread {
                     return Ok(false);
                 }
                 let Some(group) = self.group.clone() else { return Ok(false) };
+                if !self.member.commits_accepted() {
+                    // A new generation is on its way here; only with it the commit is accepted.
+                    *at = now + RETRY_INTERVAL;
+                    return Ok(false);
+                }
                 let call = self.member.commit_offsets(group, commit.offsets.clone());
                 commit.stage = CommitStage::Committing(call);
             }

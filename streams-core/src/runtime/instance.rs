@@ -11,7 +11,7 @@ use super::state::StateCell;
 use super::store_worker::{ApplyRequest, StoreWorker};
 use super::stream_thread::{RestorePostboxes, StreamThread, ThreadParts};
 use crate::client::{ClientError, ClientSupplier, FetcherOptions, WakeRef};
-use crate::config::ResolvedConfig;
+use crate::config::{ResolvedConfig, State};
 use crate::error::StreamsError;
 use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig};
 use crate::time::ClockRef;
@@ -65,8 +65,8 @@ pub struct Instance {
 pub struct InstanceWakes {
     /// Of each stream thread.
     pub threads: Vec<WakeRef>,
-    /// Of the members.
-    pub members: WakeRef,
+    /// Of the member of each stream thread; several may be one.
+    pub members: Vec<WakeRef>,
     /// Of the restorer.
     pub restorer: WakeRef,
     /// Of the store worker.
@@ -106,6 +106,11 @@ impl InstanceShared {
             directory: Mutex::new(Some(directory)),
             states,
         }))
+    }
+
+    /// The application's state.
+    pub fn state(&self) -> State {
+        self.states.get()
     }
 
     /// The state directory, while any part lives.
@@ -175,13 +180,13 @@ impl Instance {
         });
         let mut threads = Vec::new();
         let mut members = Vec::new();
-        for (index, wake) in wakes.threads.iter().enumerate() {
+        for (index, (wake, member_wake)) in wakes.threads.iter().zip(&wakes.members).enumerate() {
             let restores = RestorePostboxes { jobs: restorer.jobs(), cancels: restorer.cancels() };
             let (thread, member) = stream_thread(
                 &shared,
                 clients,
                 index,
-                (wake, &wakes.members),
+                (wake, member_wake),
                 (restores, worker.requests()),
             )?;
             threads.push(thread);

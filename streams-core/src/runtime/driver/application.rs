@@ -76,17 +76,17 @@ impl Application {
         let (members, restorer, worker) = (Notifier::new(), Notifier::new(), Notifier::new());
         let wakes = InstanceWakes {
             threads: notifiers.iter().map(|notifier| notifier.clone() as WakeRef).collect(),
-            members: members.clone(),
+            members: notifiers.iter().map(|_| members.clone() as WakeRef).collect(),
             restorer: restorer.clone(),
             worker: worker.clone(),
         };
         let instance = Instance::new(shared.clone(), &*clients, &wakes)?;
-        let new_members = Mailbox::new(wakes.members.clone());
+        let new_members = Mailbox::new(members.clone());
         let inner = Arc::new(Inner {
             clients,
             commands: Mutex::new(instance.threads.iter().map(StreamThread::commands).collect()),
             new_members: new_members.postbox(),
-            member_wake: wakes.members.clone(),
+            member_wake: members.clone(),
             restores: RestorePostboxes {
                 jobs: instance.restorer.jobs(),
                 cancels: instance.restorer.cancels(),

@@ -1,0 +1,107 @@
+//! One instance of the application: a process with a disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use state_stores::StateDirectory;
+use streams_core::client::ClientSupplier;
+use streams_core::config::State;
+use streams_core::runtime::instance::{Instance, InstanceShared, InstanceWakes};
+use streams_core::runtime::mailbox::Postbox;
+use streams_core::runtime::stream_thread::{StreamThread, ThreadCommand};
+use streams_core::time::{ClockRef, Instant};
+use streams_core::{ResolvedConfig, StreamsError, Topology};
+use uuid::Uuid;
+
+use super::part::{Flag, Machine, Part};
+
+/// A process that runs, is frozen, or is dead.
+pub(super) struct Process {
+    /// Survives the process.
+    directory: Arc<StateDirectory>,
+    pub(super) parts: Vec<Part>,
+    commands: Vec<Postbox<ThreadCommand>>,
+    shared: Option<Arc<InstanceShared>>,
+    pub(super) frozen: bool,
+    pub(super) failure: Option<StreamsError>,
+}
+
+impl Process {
+    pub(super) fn new(number: usize) -> Self {
+        let id = Uuid::from_u128(number as u128 + 1);
+        Self {
+            directory: StateDirectory::in_memory_as(id),
+            parts: Vec::new(),
+            commands: Vec::new(),
+            shared: None,
+            frozen: false,
+            failure: None,
+        }
+    }
+
+    pub(super) fn start(
+        &mut self,
+        topology: &Topology,
+        config: &ResolvedConfig,
+        clients: &dyn ClientSupplier,
+        clock: &ClockRef,
+    ) -> Result<(), StreamsError> {
+        let directory = Some(self.directory.clone());
+        let shared =
+            InstanceShared::new(topology.clone(), config.clone(), clock.clone(), directory)?;
+        let threads: Vec<_> = (0..config.num_stream_threads).map(|_| Flag::new()).collect();
+        let members: Vec<_> = threads.iter().map(|_| Flag::new()).collect();
+        let (restorer, worker) = (Flag::new(), Flag::new());
+        let wakes = InstanceWakes {
+            threads: threads.iter().map(Flag::wake_ref).collect(),
+            members: members.iter().map(Flag::wake_ref).collect(),
+            restorer: restorer.wake_ref(),
+            worker: worker.wake_ref(),
+        };
+        let instance = Instance::new(shared.clone(), clients, &wakes)?;
+        self.commands = instance.threads.iter().map(StreamThread::commands).collect();
+        self.parts.clear();
+        for (thread, flag) in instance.threads.into_iter().zip(&threads) {
+            self.parts.push(Part::new(Machine::Thread(Box::new(thread)), flag));
+        }
+        for (member, flag) in instance.members.into_iter().zip(&members) {
+            self.parts.push(Part::new(Machine::Member(Box::new(member)), flag));
+        }
+        self.parts.push(Part::new(Machine::Restorer(Box::new(instance.restorer)), &restorer));
+        self.parts.push(Part::new(Machine::Worker(Box::new(instance.worker)), &worker));
+        self.shared = Some(shared);
+        self.frozen = false;
+        self.failure = None;
+        Ok(())
+    }
+
+    /// kill -9: nothing runs any more, and what the engine had not flushed is gone.
+    pub(super) fn kill(&mut self) {
+        // Dropping a machine must not let it do what a killed process cannot do.
+        let _ = self.directory.crash();
+        self.parts.drain(..).for_each(std::mem::forget);
+        self.commands.clear();
+        self.shared = None;
+    }
+
+    /// The disk is gone too.
+    pub(super) fn wipe(&mut self, number: usize) {
+        self.directory = StateDirectory::in_memory_as(Uuid::from_u128(number as u128 + 1));
+    }
+
+    pub(super) fn stop(&self, now: Instant) {
+        for commands in &self.commands {
+            let deadline = now + Duration::from_secs(30);
+            commands.send(ThreadCommand::Stop { deadline, leave_group: true });
+        }
+    }
+
+    /// The state of the application, if the process lives.
+    pub(super) fn state(&self) -> Option<State> {
+        self.shared.as_ref().map(|shared| shared.state())
+    }
+
+    pub(super) fn flush_disk(&self) {
+        let _ = self.directory.flush_all();
+    }
+}

@@ -1,0 +1,211 @@
+//! The scheduler.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use streams_core::config::State;
+use streams_core::runtime::step::Next;
+use streams_core::time::{Clock, ClockRef, Instant};
+use streams_core::{ResolvedConfig, StreamsConfig, StreamsError, Topology};
+
+use super::instance::Process;
+use super::random::Random;
+use crate::embedded::{EmbeddedCluster, VirtualClock};
+
+/// Steps without an end in sight: the run hangs.
+const STEPS_MAX: u64 = 2_000_000;
+
+/// An instance of the application in a [`Simulation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceId(usize);
+
+/// Several instances of one application over one embedded cluster, on one thread, in virtual time.
+pub struct Simulation {
+    topology: Topology,
+    config: ResolvedConfig,
+    cluster: EmbeddedCluster,
+    clock: Arc<VirtualClock>,
+    processes: Vec<Process>,
+    random: Random,
+    seed: u64,
+    steps: u64,
+    /// Of which part was stepped when: equal for equal runs.
+    hash: u64,
+}
+
+impl Simulation {
+    /// A cluster and no instance yet. `seed` decides who is stepped when.
+    ///
+    /// # Panics
+    /// If the configuration has mistakes.
+    #[track_caller]
+    pub fn new(topology: Topology, config: StreamsConfig, seed: u64) -> Self {
+        let clock = VirtualClock::new(1_700_000_000_000);
+        let cluster = EmbeddedCluster::with_clock(clock.clone());
+        let config = config.client(Arc::new(cluster.clone()));
+        let config = config.validate().unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        Self {
+            topology,
+            config,
+            cluster,
+            clock,
+            processes: Vec::new(),
+            random: Random::new(seed),
+            seed,
+            steps: 0,
+            hash: 0,
+        }
+    }
+
+    /// The Kafka of the simulation.
+    pub fn cluster(&self) -> &EmbeddedCluster {
+        &self.cluster
+    }
+
+    /// Starts a process with an empty disk.
+    ///
+    /// # Panics
+    /// If the application cannot start.
+    #[track_caller]
+    pub fn start_instance(&mut self) -> InstanceId {
+        let id = InstanceId(self.processes.len());
+        self.processes.push(Process::new(id.0));
+        self.restart(id);
+        id
+    }
+
+    /// Starts a process again that was killed or has ended, with the disk that is left.
+    ///
+    /// # Panics
+    /// If the application cannot start.
+    #[track_caller]
+    pub fn restart(&mut self, instance: InstanceId) {
+        let clock: ClockRef = self.clock.clone();
+        let process = &mut self.processes[instance.0];
+        let started = process.start(&self.topology, &self.config, &self.cluster, &clock);
+        started.unwrap_or_else(|error| panic!("{error:?}"));
+    }
+
+    /// kill -9. What was not flushed to its disk is gone.
+    pub fn kill(&mut self, instance: InstanceId) {
+        self.processes[instance.0].kill();
+    }
+
+    /// Loses the disk of a process that does not run.
+    pub fn wipe_disk(&mut self, instance: InstanceId) {
+        self.processes[instance.0].wipe(instance.0);
+    }
+
+    /// Flushes what is applied to the disk of a process, as its worker does now and then.
+    pub fn flush_disk(&mut self, instance: InstanceId) {
+        self.processes[instance.0].flush_disk();
+    }
+
+    /// SIGSTOP: time goes on without it.
+    pub fn freeze(&mut self, instance: InstanceId) {
+        self.processes[instance.0].frozen = true;
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&mut self, instance: InstanceId) {
+        self.processes[instance.0].frozen = false;
+    }
+
+    /// SIGTERM: asks an instance to commit, leave and end.
+    pub fn stop(&mut self, instance: InstanceId) {
+        let now = self.clock.now();
+        self.processes[instance.0].stop(now);
+    }
+
+    /// The state of an instance; `None` when it was killed.
+    pub fn state(&self, instance: InstanceId) -> Option<State> {
+        self.processes[instance.0].state()
+    }
+
+    /// What an instance failed with, once.
+    pub fn take_failure(&mut self, instance: InstanceId) -> Option<StreamsError> {
+        self.processes[instance.0].failure.take()
+    }
+
+    /// How many steps were made.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Equal for runs that were equal so far.
+    pub fn event_hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Makes one step: of a part that is due, chosen by the seed; if there is none, time moves to
+    /// the next deadline. `false` if nothing will ever happen again.
+    pub fn step(&mut self) -> bool {
+        self.cluster.tick();
+        let now = self.clock.now();
+        let mut due = Vec::new();
+        for (at, process) in self.processes.iter().enumerate() {
+            if !process.frozen {
+                let parts = process.parts.iter().enumerate();
+                due.extend(parts.filter(|(_, part)| part.is_due(now)).map(|(part, _)| (at, part)));
+            }
+        }
+        if due.is_empty() {
+            let Some(next) = self.next_deadline() else { return false };
+            self.clock.advance_to(next.max(now));
+            return true;
+        }
+        let (process, part) = due[self.random.below(due.len())];
+        self.steps += 1;
+        self.hash = self.hash.rotate_left(7) ^ ((process as u64) << 32 | part as u64);
+        self.hash = self.hash.wrapping_mul(0x100_0000_01b3) ^ now.since_origin().as_micros() as u64;
+        let process = &mut self.processes[process];
+        if let Err(error) = process.parts[part].step(now) {
+            process.failure = Some(error);
+        }
+        true
+    }
+
+    /// Steps until `done` holds of the cluster.
+    ///
+    /// # Panics
+    /// If it does not come to that, with the seed to see it again.
+    #[track_caller]
+    pub fn run_until(&mut self, what: &str, mut done: impl FnMut(&EmbeddedCluster) -> bool) {
+        let limit = self.steps + STEPS_MAX;
+        while !done(&self.cluster) {
+            let goes_on = self.step() && self.steps < limit;
+            assert!(goes_on, "seed {}: it never happens that {what}", self.seed);
+            self.fail_on_failure();
+        }
+    }
+
+    /// Steps for that much virtual time.
+    ///
+    /// # Panics
+    /// If an instance fails.
+    #[track_caller]
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.clock.now() + duration;
+        while self.clock.now() < end {
+            if !self.step() {
+                self.clock.advance_to(end);
+            }
+            self.fail_on_failure();
+        }
+    }
+
+    #[track_caller]
+    fn fail_on_failure(&mut self) {
+        for (at, process) in self.processes.iter().enumerate() {
+            if let Some(failure) = &process.failure {
+                panic!("seed {}: instance {at} failed: {failure:?}", self.seed);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let parts = self.processes.iter().filter(|p| !p.frozen).flat_map(|p| &p.parts);
+        let deadlines = parts.filter(|part| part.next != Next::Done).filter_map(|p| p.deadline());
+        deadlines.chain(self.cluster.next_timer()).min()
+    }
+}

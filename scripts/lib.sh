@@ -65,8 +65,8 @@ configure_cargo() {
         "$cache" "$([ "$rocksdb" = bundled ] && echo -bundled)")
     if [ "$rocksdb" = prebuilt ] && fetch_rocksdb; then
         local dir=$cache/rocksdb/$rocksdb_version
-        text+=$(printf '\n\n[env]\nROCKSDB_LIB_DIR = "%s"\n\n[target.x86_64-unknown-linux-gnu]\nrustflags = ["-Clink-arg=-Wl,-rpath,%s"]\n\n[target.aarch64-unknown-linux-gnu]\nrustflags = ["-Clink-arg=-Wl,-rpath,%s"]' \
-            "$dir" "$dir" "$dir")
+        text+=$(printf '\n\n[env]\nROCKSDB_LIB_DIR = "%s"\n\n[target.x86_64-unknown-linux-gnu]\nrustflags = ["-Clink-arg=-Wl,-rpath,%s"]\nrustdocflags = ["-Clink-arg=-Wl,-rpath,%s"]\n\n[target.aarch64-unknown-linux-gnu]\nrustflags = ["-Clink-arg=-Wl,-rpath,%s"]\nrustdocflags = ["-Clink-arg=-Wl,-rpath,%s"]' \
+            "$dir" "$dir" "$dir" "$dir" "$dir")
     elif [ "$rocksdb" = prebuilt ]; then
         say "no prebuilt RocksDB for this machine: compiling it (about 10 minutes on 2 cores)"
     else

@@ -19,8 +19,8 @@
 //! simulation.run_for(Duration::from_secs(10));
 //! simulation.kill(first);
 //! simulation.restart(first);
-//! simulation.run_until("the input is processed", |cluster| {
-//!     cluster.end_offset("words", 0).is_ok_and(|end| end == 0)
+//! simulation.run_until("the topic is there", |cluster| {
+//!     cluster.topics().iter().any(|topic| &**topic == "copies")
 //! });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use streams_core::StreamsError;
 use streams_core::client::{Wake, WakeRef};
 use streams_core::membership::{Member, NextStep};
 use streams_core::runtime::restorer::Restorer;
@@ -10,7 +11,6 @@ use streams_core::runtime::step::Next;
 use streams_core::runtime::store_worker::StoreWorker;
 use streams_core::runtime::stream_thread::StreamThread;
 use streams_core::time::Instant;
-use streams_core::StreamsError;
 
 /// A machine with what it said after its last step.
 pub(super) struct Part {

@@ -1,5 +1,6 @@
 //! Our own connections against a real Kafka, of the newest and of the oldest supported version.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests of real connections take real time")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! What stores cost, in nanoseconds a row: run with `CARGO_PROFILE_DEV_OPT_LEVEL=3`.
 //! Arguments: keys in the store (1,000,000), rows a commit (10,000), commits a layer (100).
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "a measurement")]
 
 use std::time::Instant;
 

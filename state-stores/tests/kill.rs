@@ -1,6 +1,7 @@
 //! kill -9 at random times: what RocksDB has afterwards is what its metadata row says, in full
 //! (invariants I2, I3).
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "the moment of a kill is what is tested")]
 
 mod common;
 

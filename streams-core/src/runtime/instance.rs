@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use state_stores::{StateDirectory, StateDirectoryOptions};
+use state_stores::{StateDirectory, StateDirectoryOptions, TaskKey};
 
 use super::mailbox::Postbox;
 use super::restorer::Restorer;
@@ -13,7 +13,8 @@ use super::stream_thread::{RestorePostboxes, StreamThread, ThreadParts};
 use crate::client::{ClientError, ClientSupplier, FetcherOptions, WakeRef};
 use crate::config::{ResolvedConfig, State};
 use crate::error::StreamsError;
-use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig};
+use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig, TaskState};
+use crate::task_id::TaskId;
 use crate::time::ClockRef;
 use crate::topology::{InternalTopicSettings, Topology};
 
@@ -126,6 +127,21 @@ impl InstanceShared {
         if let Err(error) = directory.flush_all() {
             tracing::error!(%error, "cannot flush the stores; the next start replays more");
         }
+    }
+
+    /// The tasks that have state here, each with the sum of its stores' changelog offsets: whoever
+    /// assigns prefers where the least is to be restored.
+    pub(crate) fn tasks_on_disk(&self) -> Vec<TaskState> {
+        let directory = self.directory();
+        let state_of = |key: TaskKey| {
+            let stores = self.topology.stores(key.subtopology);
+            let offsets = stores.iter().filter_map(|store| {
+                directory.store_metadata(key, store.name()).ok().flatten().map(|m| m.next_offset)
+            });
+            let task = TaskId::new(key.subtopology, key.partition);
+            TaskState { task, offset_sum: offsets.sum() }
+        };
+        directory.tasks().into_iter().map(state_of).collect()
     }
 
     /// All topics that tasks read, as the broker knows them.
@@ -263,6 +279,7 @@ fn membership_config(shared: &InstanceShared, index: usize) -> MembershipConfig 
         Arc::new(topology),
     );
     membership.member_id = shared.directory().member_id(index).map(Arc::from);
+    membership.on_disk = shared.tasks_on_disk();
     membership.instance_id =
         config.group_instance_id.as_ref().map(|id| format!("{id}-{}", index + 1));
     membership.session_timeout = config.session_timeout;

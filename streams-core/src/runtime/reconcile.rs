@@ -41,6 +41,7 @@ impl StreamThread {
             member_id: assignment.member_id.clone(),
             generation: assignment.generation,
         });
+        self.remember_member_id(&assignment);
         let kept = |id: &TaskId| assignment.active.contains(id) && self.stopping.is_none();
         let revoked: Vec<_> =
             self.tasks.keys().chain(self.creating.keys()).filter(|id| !kept(id)).copied().collect();
@@ -64,6 +65,19 @@ impl StreamThread {
         }
         self.assignment = Some(assignment);
         self.acknowledge = true;
+    }
+
+    /// Under its old member id a killed process has its tasks back at once, where the group would
+    /// wait for the session of a stranger to end.
+    fn remember_member_id(&self, assignment: &Assignment) {
+        let known = self.assignment.as_ref().map(|known| &known.member_id);
+        if known == Some(&assignment.member_id) {
+            return;
+        }
+        let directory = self.shared.directory();
+        if let Err(error) = directory.set_member_id(self.index, &assignment.member_id) {
+            tracing::warn!(thread = %self.name, %error, "the member id cannot be kept");
+        }
     }
 
     pub(crate) fn revoke_all(&mut self) {

@@ -20,7 +20,7 @@
 //! simulation.kill(first);
 //! simulation.restart(first);
 //! simulation.run_until("the topic is there", |cluster| {
-//!     cluster.topics().iter().any(|topic| &**topic == "copies")
+//!     cluster.topics().iter().any(|topic| &*topic.name == "copies")
 //! });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

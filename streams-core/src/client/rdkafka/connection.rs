@@ -98,6 +98,7 @@ impl Connection {
         Ok(connection)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "librdkafka's own driver")]
     fn spawn(
         &mut self,
         name: &str,

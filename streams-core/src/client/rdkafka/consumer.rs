@@ -152,6 +152,7 @@ impl Drop for SharedConsumer {
 }
 
 /// Serves what librdkafka tells about the consumer as a whole: errors, authentication callbacks.
+#[allow(clippy::disallowed_methods, reason = "librdkafka's own driver")]
 fn serve_events(client: Arc<Client>, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>, ClientError> {
     let serve = move || {
         while !stop.load(Ordering::Acquire) {

@@ -301,7 +301,7 @@ fn an_emission_is_one_change_per_key_and_commit_with_the_last_emitted_value_as_o
     driver.pipe(0, "k", "delete", 5).unwrap();
     driver.pipe(0, "fleeting", "y", 6).unwrap();
     driver.pipe(0, "fleeting", "delete", 7).unwrap();
-    // Held back changes are never evicted.
+    // Held back changes are never evicted, and eviction forwards nothing (I10).
     driver.task.evict(0);
     driver.commit();
     assert_eq!(driver.lines(), ["out:k=ab>-@5", "app-store-changelog:k=null@5"]);

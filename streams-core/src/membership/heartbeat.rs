@@ -9,6 +9,8 @@ use crate::time::Instant;
 
 /// A heartbeat costs a broker some microseconds; waiting for one, tasks that nobody works on.
 const HURRIED: Duration = Duration::from_millis(100);
+/// After a rebalance.
+const SETTLING: Duration = Duration::from_secs(5);
 
 pub(super) struct Heartbeat {
     interval: Duration,
@@ -50,10 +52,11 @@ impl Heartbeat {
         }
     }
 
-    /// Something else has just shown that we live.
+    /// Something else has just shown that we live. Members come together, when an application
+    /// starts or is deployed: after one rebalance the next is looked for more often for a while.
     pub(super) fn postpone(&mut self, now: Instant) {
-        self.hurried_until = now;
-        self.due = now + self.interval;
+        self.hurried_until = now + SETTLING;
+        self.due = now + self.interval(now);
     }
 
     /// Others are about to ask for a rebalance, and only a heartbeat tells us that they have.

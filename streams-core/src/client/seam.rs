@@ -366,7 +366,7 @@ pub struct JoinRequest {
 /// What a join led to.
 #[derive(Clone, Debug)]
 pub struct JoinResponse {
-    /// Ours. With [`GroupError::MemberIdRequired`] everything else is empty: join again with it.
+    /// Ours. With [`MemberIdRequired`](super::GroupError::MemberIdRequired) everything else is empty: join again with it.
     pub member_id: String,
     /// Join again with `member_id`.
     pub member_id_required: bool,

@@ -7,8 +7,8 @@
 //! them goes through a [`mailbox`]. [`driver`] runs them: operating system threads in production,
 //! each blocking in one place; a seeded scheduler on one thread in tests.
 //!
-//! Reading order: [`step`], [`stream_thread`], [`stream_task`], [`commit`], [`task_creation`],
-//! [`restorer`], then [`instance`] (how the parts are put together) and [`kafka_streams`].
+//! Reading order: [`step`], [`stream_thread`], `stream_task`, `commit`, `task_creation`,
+//! [`restorer`], then [`instance`] (how the parts are put together) and `kafka_streams`.
 
 mod broker_probe;
 mod commit;

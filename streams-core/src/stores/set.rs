@@ -9,9 +9,9 @@ use super::store::{Store, StoreHandle};
 /// The stores of a processor: `()`, a store, a table (read-only), or a tuple of these. The
 /// supplier gets the handles in the same shape.
 ///
-/// A set is opened twice: when the topology is built it names its stores ([`connect`]
-/// (StoreSet::connect)), and whenever a task is wired the function that it returned then makes
-/// the handles from the slots of these stores.
+/// A set is opened twice: when the topology is built it names its stores
+/// ([`connect`](StoreSet::connect)), and whenever a task is wired the function that it returned
+/// then makes the handles from the slots of these stores.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store, or a tuple of stores",
     label = "expected `()`, a `StoreBuilder`, `&KTable`, `&GlobalKTable`, or a tuple of these",

@@ -3,7 +3,7 @@
 //! A task runs the factories of its sub-topology once and gets an *arena*: its nodes in
 //! topological order. A node's children all lie below it, so splitting the slice after a node
 //! hands the borrow checker "me" and "everything below me": records are forwarded depth first
-//! without locks, reference counting or allocation per hop. Types are erased in [`wiring`] and
+//! without locks, reference counting or allocation per hop. Types are erased in `wiring` and
 //! nowhere else.
 //!
 //! Reading order: `node` (what the arena holds), `wiring` (how it is made), `task_state` (what

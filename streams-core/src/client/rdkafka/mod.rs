@@ -1,7 +1,7 @@
 //! Fetching and producing by librdkafka, straight on its C interface: the crate's wrappers cost a
 //! heap allocation per record read, and 100 to 200 ms per commit.
 //!
-//! Reading order: [`config`] (settings), `fetcher` (what it means to read a partition) on
+//! Reading order: `config` (settings), `fetcher` (what it means to read a partition) on
 //! `consumer` (the shared instance) and `ready`; `producer` on `connection` (instance and
 //! threads), `delivery` (reports), `partitions` (counts) and `transaction` (outcomes); `errors`
 //! (codes and reactions); `native` (owners of C objects).

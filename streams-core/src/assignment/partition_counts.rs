@@ -145,43 +145,40 @@ fn known_counts(topology: &GroupTopology, users: &Counts) -> Counts {
 }
 
 /// Fills in the rest: the maximum over all sources of all sub-topologies that write the topic.
-/// A sub-topology's own sources may be repartition topics, so this goes on until nothing changes.
+/// A sub-topology's own sources may be repartition topics, even ones that it writes itself, so
+/// counts grow from what is known until nothing changes.
 fn derive_repartition_counts(
     topology: &GroupTopology,
     counts: &mut Counts,
 ) -> Result<(), PlanError> {
     let subs = &topology.subtopologies;
-    let mut open: BTreeSet<Arc<str>> = subs
+    let open: BTreeSet<Arc<str>> = subs
         .iter()
         .flat_map(|sub| sub.repartition_sources.keys())
         .filter(|topic| !counts.contains_key(*topic))
         .cloned()
         .collect();
-    while !open.is_empty() {
-        let derived: Vec<_> = open
-            .iter()
-            .filter_map(|topic| Some((topic.clone(), inflow(topology, counts, topic)?)))
-            .collect();
-        if derived.is_empty() {
-            return Err(PlanError::Undetermined(open));
-        }
-        for (topic, count) in derived {
-            open.remove(&topic);
-            counts.insert(topic, count);
+    let mut grew = true;
+    while grew {
+        grew = false;
+        for topic in &open {
+            let most = inflow(topology, counts, topic);
+            if let Some(most) = most.filter(|_| most > counts.get(topic).copied()) {
+                counts.insert(topic.clone(), most);
+                grew = true;
+            }
         }
     }
-    Ok(())
+    let unknown: BTreeSet<_> = open.into_iter().filter(|t| !counts.contains_key(t)).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(PlanError::Undetermined(unknown)) }
 }
 
-/// `None` while a source is not known yet, or if nobody writes the topic.
+/// The largest count so far that flows into the topic; `None` if none is known.
 fn inflow(topology: &GroupTopology, counts: &Counts, topic: &Arc<str>) -> Option<i32> {
-    let mut most = None;
-    for sub in topology.subtopologies.iter().filter(|sub| sub.repartition_sinks.contains(topic)) {
-        for source in sub.source_topics.iter().chain(sub.repartition_sources.keys()) {
-            most = most.max(Some(*counts.get(source)?));
-        }
-    }
-    most
+    let writers = topology.subtopologies.iter().filter(|sub| sub.repartition_sinks.contains(topic));
+    let sources =
+        writers.flat_map(|sub| sub.source_topics.iter().chain(sub.repartition_sources.keys()));
+    sources.filter_map(|source| counts.get(source)).copied().max()
 }
 
 /// Within a group, counts that are given (users' topics, enforced ones) must agree and hold for
@@ -308,6 +305,17 @@ mod tests {
         assert_eq!(plan.counts, counts(&expected));
         assert_eq!(plan.tasks.len(), 5 + 5 + 7);
         assert_eq!(plan.stateful, (0..5).map(|p| TaskId::new(1, p)).collect());
+    }
+
+    #[test]
+    fn a_subtopology_may_read_what_it_writes() {
+        let only = SubtopologyTopics {
+            repartition_sources: internal(&[("r1", None), ("r2", None)]),
+            ..sub(0, &["a", "b"], &["r1", "r2"])
+        };
+        let plan =
+            PartitionPlan::new(&topology(vec![only]), &counts(&[("a", 2), ("b", 3)])).unwrap();
+        assert_eq!(plan.counts, counts(&[("a", 2), ("b", 3), ("r1", 3), ("r2", 3)]));
     }
 
     #[test]

@@ -7,22 +7,15 @@ use std::time::Duration;
 use examples::{Cluster, init_logs};
 use streams_dsl::prelude::*;
 
-/// Sums payments per account and tells the sums every 100 ms, when they have changed.
-struct Sums {
-    sums: KeyValueHandle<String, i64>,
-    changed: KeyValueHandle<String, bool>,
-}
+type Context<'a> = ProcessorContext<'a, String, String>;
+
+/// Sums payments per account, and tells all sums every 100 ms.
+struct Sums(KeyValueHandle<String, i64>);
 
 impl Sums {
-    fn tell(
-        &mut self,
-        _: Timestamp,
-        ctx: &mut ProcessorContext<'_, String, String>,
-    ) -> Result<(), BoxError> {
-        let mut accounts = self.changed.all();
-        while let Some((account, _)) = ctx.next(&mut accounts)? {
-            ctx.store(&self.changed).delete(&account)?;
-            let sum = ctx.store(&self.sums).get(&account)?.copied().unwrap_or(0);
+    fn tell(&mut self, _: Timestamp, ctx: &mut Context<'_>) -> Result<(), BoxError> {
+        let mut sums = self.0.all();
+        while let Some((account, sum)) = ctx.next(&mut sums)? {
             ctx.forward(account, sum.to_string())?;
         }
         Ok(())
@@ -37,24 +30,23 @@ impl Processor for Sums {
 
     fn process(
         &mut self,
-        account: String,
-        payment: String,
-        ctx: &mut ProcessorContext<'_, String, String>,
+        key: String,
+        value: String,
+        ctx: &mut Context<'_>,
     ) -> Result<(), BoxError> {
-        let payment: i64 = payment.parse()?;
-        ctx.store(&self.sums).update(&account, |sum| *sum = Some(sum.unwrap_or(0) + payment))?;
-        ctx.store(&self.changed).put(&account, true)
+        let payment: i64 = value.parse()?;
+        ctx.store(&self.0).update(&key, |sum| *sum = Some(sum.unwrap_or(0) + payment))
     }
 }
 
 fn sums() -> Result<Topology, TopologyError> {
     let mut topology = Topology::builder();
     let payments = topology.add_source::<String, String>("payments", "payments");
-    let stores = (Stores::key_value("sums"), Stores::key_value("changed"));
-    let sums = topology.add_processor("sum", &[&payments], stores, |(sums, changed), init| {
-        init.every_wall_clock(Duration::from_millis(100), Sums::tell);
-        Sums { sums, changed }
-    });
+    let sums =
+        topology.add_processor("sum", &[&payments], Stores::key_value("sums"), |sums, init| {
+            init.every_wall_clock(Duration::from_millis(100), Sums::tell);
+            Sums(sums)
+        });
     topology.add_sink("out", &[&sums], "sums");
     topology.build()
 }
@@ -69,10 +61,9 @@ async fn main() -> Result<(), BoxError> {
     let mut left = 2;
     cluster
         .read("sums", |record| {
-            let text = |bytes: Option<&[u8]>| {
-                String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
-            };
-            println!("{} has {}", text(record.key()), text(record.value()));
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            let key = text(record.key().unwrap_or_default());
+            println!("{key} has {}", text(record.value().unwrap_or_default()));
             left -= 1;
             left == 0
         })

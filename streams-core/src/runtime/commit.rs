@@ -67,13 +67,15 @@ impl StreamThread {
         }
         self.attempts += 1;
         let attempt = Attempt(self.attempts);
+        let _span =
+            tracing::debug_span!("commit", thread = %self.name, attempt = attempt.0).entered();
         let mut tasks = Vec::new();
         let mut offsets = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.needs_commit()) {
             task.prepare_commit(attempt, &mut self.collector, &mut offsets)?;
             tasks.push(task.id());
         }
-        tracing::debug!(thread = %self.name, attempt = attempt.0, tasks = tasks.len(), "commit");
+        tracing::debug!(tasks = tasks.len(), "sealed, and sent to the changelogs");
         let stage = CommitStage::Flushing(Collector::of(&mut self.collector).flush());
         self.commit = Some(CommitAttempt { attempt, tasks, offsets, stage, began: now });
         self.progress = true;

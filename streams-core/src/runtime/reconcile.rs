@@ -32,10 +32,11 @@ impl StreamThread {
 
     /// The new generation counts at once, for kept tasks too; the tasks follow.
     fn assigned(&mut self, assignment: Assignment, now: Instant) {
-        tracing::info!(
-            thread = %self.name, generation = assignment.generation,
-            tasks = %list(&assignment.active), "assigned"
+        let span = tracing::info_span!(
+            "rebalance", thread = %self.name, generation = assignment.generation
         );
+        let _entered = span.enter();
+        tracing::info!(tasks = %list(&assignment.active), "assigned");
         self.group = Some(GroupMetadata {
             group: self.shared.config.application_id.clone(),
             member_id: assignment.member_id.clone(),

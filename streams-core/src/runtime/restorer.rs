@@ -236,6 +236,7 @@ impl Restorer {
     /// Reads one batch; whether there may be more at once.
     fn read(&mut self, slot: FetchSlot, now: Instant) -> bool {
         let Some(&task) = self.slots.get(&slot) else { return false };
+        let _span = tracing::info_span!("restore", %task).entered();
         let Some(job) = self.active.iter_mut().find(|job| job.task == task) else { return false };
         let Some(at) = job.loading.iter().position(|loading| loading.slot == slot) else {
             return false;

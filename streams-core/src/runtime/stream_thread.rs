@@ -243,6 +243,7 @@ impl StreamThread {
     fn process(&mut self, now: Instant) -> Result<(), StreamsError> {
         let wall_ms = self.shared.clock.wall_ms();
         for task in self.tasks.values_mut() {
+            let _span = tracing::debug_span!("task", id = %task.id()).entered();
             let processed = task.process(RECORDS_PER_TURN, now, wall_ms, &mut self.collector)?;
             self.progress |= processed > 0;
         }

@@ -186,7 +186,10 @@ impl StreamThread {
         if let Some(next) = self.stop_if_done(now) {
             return Ok(next);
         }
-        if !self.paused && self.stopping.is_none() {
+        // After a suspension others may have our tasks already: what we would write now would be
+        // double work at best.
+        let is_member = self.member.proven_until() > now;
+        if is_member && !self.paused && self.stopping.is_none() {
             self.fetch(now)?;
             self.process(now)?;
             self.punctuate()?;

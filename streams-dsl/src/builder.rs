@@ -4,7 +4,6 @@ use std::any::{TypeId, type_name};
 use std::sync::Arc;
 
 use streams_core::config::DslStore;
-use streams_core::serdes::Nullable;
 use streams_core::topology::{Consumed, Mistake, Topics, Topology, TopologyError};
 use streams_core::{Data, SerdeRef, StreamsConfig};
 
@@ -102,10 +101,10 @@ impl StreamsBuilder {
             store_asked: options.name.is_some(),
         };
         let table = table.lower(move |lowering| {
-            let (Some(key), Some(value)) = (key, value) else {
+            let Some(rows) = consumed.for_table() else {
                 return lowering.bug("a table without serdes was not refused");
             };
-            let records = lowering.source(0, rows_of(consumed, key, value));
+            let records = lowering.source(0, rows);
             let parts = lowering.table_parts::<K, V>();
             lowering.set_getter(parts.getter());
             let table = lowering.add_below(1, &[records], parts.stores(), move |stores, _| {
@@ -166,17 +165,4 @@ fn source_topics<K: 'static, V: 'static>(consumed: &Consumed<K, V>, table: bool)
     topics.sort();
     let records = (TypeId::of::<(K, V)>(), type_name::<(K, V)>());
     SourceTopics { topics, pattern, table, records, reset: consumed.reset(), same_as: None }
-}
-
-/// A table's topic: null is a deletion.
-fn rows_of<K: Data, V: Data>(
-    consumed: Consumed<K, V>,
-    key: SerdeRef<K>,
-    value: SerdeRef<V>,
-) -> Consumed<K, Option<V>> {
-    let mut rows = Consumed::with(consumed.topics().clone(), key, Nullable(value)).skip_null_keys();
-    if let Some(reset) = consumed.reset() {
-        rows = rows.offset_reset(reset);
-    }
-    rows
 }

@@ -28,6 +28,8 @@ use std::any::TypeId;
 /// with file and line of the call.
 pub struct TopologyBuilder {
     id: u64,
+    /// Where the user's call is, if not where this builder is called.
+    caller: Option<&'static Location<'static>>,
     pub(super) nodes: Vec<NodeSpec>,
     pub(super) stores: Vec<DeclaredStore>,
     /// Stores that are used by name, to be checked when all are declared.
@@ -69,6 +71,7 @@ impl TopologyBuilder {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            caller: None,
             nodes: Vec::new(),
             stores: Vec::new(),
             named_stores: Vec::new(),
@@ -164,11 +167,8 @@ impl TopologyBuilder {
         if partitions.is_some_and(|n| n < 1) {
             self.mistake(format!("repartition topic `{name}` needs at least one partition"));
         }
-        let spec = InternalTopicSpec {
-            partitions,
-            configs: BTreeMap::new(),
-            location: Location::caller(),
-        };
+        let spec =
+            InternalTopicSpec { partitions, configs: BTreeMap::new(), location: self.here() };
         if self.internal_topics.insert(name.into(), spec).is_some() {
             self.mistake(format!("there are two repartition topics named `{name}`"));
         }
@@ -179,7 +179,14 @@ impl TopologyBuilder {
     #[track_caller]
     pub fn copartition(&mut self, topics: impl IntoIterator<Item = impl AsRef<str>>) {
         let topics = topics.into_iter().map(|topic| topic.as_ref().into()).collect();
-        self.copartition_groups.push(CopartitionGroup { topics, location: Location::caller() });
+        let location = self.here();
+        self.copartition_groups.push(CopartitionGroup { topics, location });
+    }
+
+    /// What is added from now on stands at this place, for those who call the builder on behalf of
+    /// a user; `None`: where the builder is called.
+    pub fn set_caller(&mut self, caller: Option<&'static Location<'static>>) {
+        self.caller = caller;
     }
 
     /// Remembers a mistake that was found elsewhere, by the DSL for instance.
@@ -218,7 +225,7 @@ impl TopologyBuilder {
         parents: Vec<usize>,
         factory: NodeFactory,
     ) -> Node<K, V> {
-        let location = Location::caller();
+        let location = self.here();
         if name.is_empty() {
             self.mistake("a node needs a name".to_owned());
         } else if let Some(other) = self.nodes.iter().find(|node| *node.name == *name) {
@@ -271,7 +278,7 @@ impl TopologyBuilder {
     #[track_caller]
     fn connect_store(&mut self, connection: crate::stores::Connection) -> Arc<str> {
         use crate::stores::Connection;
-        let location = Location::caller();
+        let location = self.here();
         let declaration = match connection {
             Connection::Declared(declaration) => declaration,
             Connection::Named { name, instance } => {
@@ -310,7 +317,13 @@ impl TopologyBuilder {
     }
 
     #[track_caller]
+    fn here(&self) -> &'static Location<'static> {
+        self.caller.unwrap_or(Location::caller())
+    }
+
+    #[track_caller]
     fn mistake(&mut self, message: String) {
-        self.mistakes.push(Mistake::new(message, Location::caller()));
+        let here = self.here();
+        self.mistakes.push(Mistake::new(message, here));
     }
 }

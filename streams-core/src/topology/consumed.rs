@@ -7,7 +7,7 @@ use super::choice::Choice;
 use super::topic::{Topic, Topics};
 use crate::error::BoxError;
 use crate::record::{RecordRef, Timestamp};
-use crate::serdes::{DefaultSerde, Serde};
+use crate::serdes::{DefaultSerde, Nullable, Serde};
 
 /// How a source reads: its topics, serdes, where it starts, and the records' times.
 ///
@@ -137,6 +137,41 @@ impl<K: 'static, V: 'static> Consumed<K, V> {
     /// The value's serde, as chosen.
     pub fn value_serde(&self) -> &Choice<V> {
         &self.value
+    }
+
+    /// The same for records of a table: without a value they are deletions, without a key they are
+    /// counted and dropped. A deletion has the record's own time, whatever
+    /// [`timestamps`](Self::timestamps) says of values. `None` if the serdes are to be inherited.
+    #[must_use]
+    pub fn for_table(self) -> Option<Consumed<K, Option<V>>> {
+        let (key, value) = (self.key.resolve(None)?, self.value.resolve(None)?);
+        let timestamps = match self.timestamps {
+            TimestampExtractor::FailOnInvalid => TimestampExtractor::FailOnInvalid,
+            TimestampExtractor::SkipOnInvalid => TimestampExtractor::SkipOnInvalid,
+            TimestampExtractor::UsePartitionTimeOnInvalid => {
+                TimestampExtractor::UsePartitionTimeOnInvalid
+            }
+            TimestampExtractor::WallClock => TimestampExtractor::WallClock,
+            TimestampExtractor::Custom(f) => {
+                TimestampExtractor::Custom(Arc::new(move |record, partition_time| {
+                    let RecordRef { key, value, context } = record;
+                    match value {
+                        Some(value) => f(RecordRef { key, value, context }, partition_time),
+                        None => Ok(context.timestamp()),
+                    }
+                }))
+            }
+        };
+        Some(Consumed {
+            topics: self.topics,
+            key: Choice::Given(key),
+            value: Choice::given(Nullable(value)),
+            reset: self.reset,
+            timestamps,
+            skip_null_keys: true,
+            skip_null_values: false,
+            name: self.name,
+        })
     }
 
     fn new(topics: Topics, key: Choice<K>, value: Choice<V>) -> Self {

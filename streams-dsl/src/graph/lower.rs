@@ -29,7 +29,11 @@ pub(super) fn lower(graph: &Graph, topology: &mut TopologyBuilder) {
     let mut lowering = Lowering { graph, topology, outputs, getters, at: 0 };
     for id in ids {
         lowering.at = id;
-        let lower = graph.state().nodes[id as usize].lower.take();
+        let (lower, call) = {
+            let node = &mut graph.state().nodes[id as usize];
+            (node.lower.take(), node.call)
+        };
+        lowering.topology.set_caller(Some(call.at));
         if let Some(lower) = lower {
             lower(&mut lowering);
         }
@@ -41,6 +45,7 @@ pub(super) fn lower(graph: &Graph, topology: &mut TopologyBuilder) {
 fn copartition(graph: &Graph, topology: &mut TopologyBuilder) {
     let state = graph.state();
     for (left, right) in &state.copartitioned {
+        topology.set_caller(Some(state.node(*right).call.at));
         let origins = state.origins(*left).into_iter().chain(state.origins(*right));
         let mut topics: Vec<_> = origins.flat_map(|id| state.topics_read(id)).collect();
         topics.sort();

@@ -124,3 +124,17 @@ fn a_processor_reads_a_table() {
     driver.input::<String, i64>("amounts").pipe_all([("a", 10), ("a", 11), ("b", 1)]);
     assert_eq!(driver.output::<String, i64>("allowed").read_all(), [("a", 10)]);
 }
+
+#[test]
+fn a_table_takes_its_times_from_its_values() {
+    let driver = driver(|b| {
+        let rows = Consumed::<String, i64>::from("in")
+            .timestamps(|record, _| Ok(Timestamp::from_millis(*record.value)));
+        b.table(rows, "store").to("out");
+    });
+    let rows = driver.input::<String, i64>("in");
+    rows.pipe_at("a", 7, 100);
+    rows.pipe_null_at("a", 101);
+    let out = driver.output::<String, Option<i64>>("out");
+    assert_eq!(out.read_timed(), [("a", Some(7), 7), ("a", None, 101)]);
+}

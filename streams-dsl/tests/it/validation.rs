@@ -150,3 +150,22 @@ fn an_operator_after_build_is_a_mistake_of_the_program() {
     let _topology = builder.build();
     stream.to("out");
 }
+
+#[test]
+fn mistakes_that_the_core_finds_name_the_users_call_too() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    stream.group_by_key().count("store").to("counts");
+    let other = Stores::key_value::<String, String>("store");
+    let processed = stream.process_values_fn(other, |_, k, v, ctx| ctx.forward(k, v));
+    let line = line!() - 1;
+    processed.to("out");
+    stream.map_values(NoSerde).to(Produced::inherit("unknown"));
+    let sink = line!() - 1;
+    let found = mistakes(builder);
+    let all = found.iter().map(|(message, _)| message.as_str()).collect::<Vec<_>>().join("\n");
+    let lines: Vec<_> = found.iter().map(|(_, line)| *line).collect();
+    assert_eq!(lines, [line, sink], "{all}");
+    assert!(all.contains("two stores named `store`"), "{all}");
+    assert!(all.contains("nobody to inherit serdes from"), "{all}");
+}

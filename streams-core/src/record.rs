@@ -239,6 +239,15 @@ impl RecordContext {
         self.timestamp = timestamp;
     }
 
+    /// The next record of the same partition; what it came from must be known already.
+    pub(crate) fn advance(&mut self, timestamp: Timestamp, headers: Headers, offset: i64) {
+        self.timestamp = timestamp;
+        self.headers = headers;
+        if let Some(metadata) = &mut self.metadata {
+            metadata.offset = offset;
+        }
+    }
+
     /// For writing the headers; those of other holders stay as they are.
     pub fn headers_mut(&mut self) -> &mut Headers {
         &mut self.headers

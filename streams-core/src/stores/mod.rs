@@ -17,6 +17,7 @@ mod cursor;
 mod held;
 mod key_value;
 mod key_value_instance;
+mod key_value_walk;
 mod set;
 mod store;
 mod typed_cache;
@@ -30,7 +31,8 @@ pub use self::held::Held;
 pub use self::key_value::{
     Emission, KeyValueAccess, KeyValueHandle, KeyValueStore, ReadAccess, ReadOnlyHandle,
 };
-pub use self::key_value_instance::{KeyValueInstance, KeyValueWalk};
+pub use self::key_value_instance::KeyValueInstance;
+pub use self::key_value_walk::KeyValueWalk;
 pub(crate) use self::set::Connection;
 pub use self::set::{ConnectedStores, HandleMaker, StoreConnections, StoreSet, WiredStores};
 pub use self::store::{

@@ -6,7 +6,7 @@
 //! without locks, reference counting or allocation per hop. Types are erased in `wiring` and
 //! nowhere else.
 //!
-//! Reading order: `node` (what the arena holds), `wiring` (how it is made), `task_state` (what
+//! Reading order: `node` (what the arena holds), `wiring` and `setup` (how it is made), `task_state` (what
 //! nodes share), [`ProcessorTask`] (what the runtime calls), `record_queue` (how records come
 //! in), `sink` (how they leave), `reactions` (who is asked about errors).
 
@@ -14,9 +14,11 @@ mod collector;
 mod dropped;
 mod error;
 mod node;
+mod panics;
 mod processor_task;
 mod reactions;
 mod record_queue;
+mod setup;
 mod sink;
 mod source;
 mod task_state;
@@ -27,9 +29,8 @@ pub use self::collector::RecordCollector;
 pub use self::dropped::{DropReason, Dropped};
 pub use self::error::TaskError;
 pub(crate) use self::node::{Edge, Node};
-pub use self::processor_task::{
-    ChangelogPartition, InputPosition, ProcessorTask, TaskSetup, TaskStore,
-};
+pub use self::processor_task::{InputPosition, ProcessorTask};
+pub use self::setup::{ChangelogPartition, TaskSetup, TaskStore};
 pub(crate) use self::sink::{SinkSpec, sink_factory};
 pub(crate) use self::source::{QueueFactory, SourceSpec, queue_factory, source_factory};
 pub use self::task_state::TaskState;

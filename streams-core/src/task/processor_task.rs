@@ -1,8 +1,6 @@
 //! A task as the runtime knows it.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use state_stores::{Attempt, LayeredStore};
 
@@ -10,17 +8,16 @@ use super::collector::RecordCollector;
 use super::dropped::Dropped;
 use super::error::TaskError;
 use super::node::Node;
+use super::panics::{panic_message, panicked};
 use super::record_queue::RecordQueue;
+use super::setup::{ChangelogPartition, Parts, TaskSetup, make};
 use super::task_state::TaskState;
 use super::timers::{TimerKind, Timers};
-use super::wiring::{Entries, wire};
-use crate::client::{RawRecord, Tag, TopicPartition};
-use crate::config::Handlers;
-use crate::error::{BoxError, Coordinates, StreamsError};
-use crate::record::{Headers, RecordContext, RecordMetadata, Timestamp};
-use crate::stores::{ChangelogWriter, Store, StoreHandle, StoreName, StoreParts};
+use crate::client::{RawRecord, TopicPartition};
+use crate::error::{BoxError, StreamsError};
+use crate::record::{Headers, RecordContext, Timestamp};
+use crate::stores::{ChangelogWriter, Cursor, Store, StoreHandle, StoreName};
 use crate::task_id::TaskId;
-use crate::topology::{Graph, NodeKind, Subtopology, Topology};
 
 /// One instance of a sub-topology: its arena, its stores, and the queues of its inputs.
 ///
@@ -36,44 +33,6 @@ pub struct ProcessorTask {
     changelogs: Vec<Option<ChangelogPartition>>,
     /// Something happened since the last seal that a commit must cover.
     dirty: bool,
-}
-
-/// What a task is made of.
-pub struct TaskSetup<'a> {
-    /// The topology.
-    pub topology: &'a Topology,
-    /// The application's id.
-    pub application_id: &'a Arc<str>,
-    /// Which task.
-    pub task: TaskId,
-    /// The partitions it reads, each with its time as it was committed (-1 ms: none).
-    pub inputs: Vec<(TopicPartition, Timestamp)>,
-    /// In the order of [`Topology::stores`].
-    pub stores: Vec<TaskStore>,
-    /// Who is asked about errors.
-    pub handlers: &'a Handlers,
-    /// The time of day.
-    pub wall_clock: Timestamp,
-}
-
-/// A store of a task.
-pub struct TaskStore {
-    /// Its layers, restored.
-    pub layers: LayeredStore,
-    /// Where its changes are written; `None` if they are not, because there is no changelog or
-    /// because a source topic is it.
-    pub changelog: Option<ChangelogPartition>,
-}
-
-/// The changelog of a store of a task.
-#[derive(Clone, Debug)]
-pub struct ChangelogPartition {
-    /// As the broker knows it.
-    pub topic: Arc<str>,
-    /// The task's.
-    pub partition: i32,
-    /// Under which the producer accounts what was acknowledged.
-    pub tag: Tag,
 }
 
 /// How far an input was processed.
@@ -95,38 +54,7 @@ type Lent = Box<dyn RecordCollector>;
 impl ProcessorTask {
     /// Makes the arena: runs the supplier of every node.
     pub fn new(setup: TaskSetup<'_>) -> Result<Self, TaskError> {
-        let task = setup.task;
-        let graph = setup.topology.graph();
-        let Some(sub) = setup.topology.subtopology(task.subtopology) else {
-            return Err(fatal(format!("task {task}: the topology has no such sub-topology")));
-        };
-        if setup.stores.len() != sub.stores.len() {
-            let (wanted, got) = (sub.stores.len(), setup.stores.len());
-            return Err(fatal(format!("task {task} has {wanted} stores and was given {got}")));
-        }
-        let names = sub.nodes.iter().map(|&node| graph.nodes[node].name.clone()).collect();
-        let (stores, changelogs) = make_stores(graph, sub, setup.stores, setup.application_id);
-        let partition_times = setup.inputs.iter().map(|(_, time)| *time);
-        let stream_time = partition_times.max().unwrap_or(Timestamp::from_millis(-1));
-        let mut state = TaskState::new(
-            task,
-            setup.application_id.clone(),
-            setup.handlers.clone(),
-            names,
-            stores,
-            (stream_time, setup.wall_clock),
-        );
-        let mut timers = Timers::new();
-        let made =
-            catch_unwind(AssertUnwindSafe(|| make_nodes(graph, sub, &mut state, &mut timers)));
-        let (nodes, entries) = made.map_err(|panic| panicked(&state, None, &*panic))?;
-        let queues = setup
-            .inputs
-            .into_iter()
-            .map(|(partition, time)| {
-                make_queue(graph, sub, &entries, partition, time, setup.application_id)
-            })
-            .collect::<Result<_, _>>()?;
+        let Parts { nodes, queues, timers, state, changelogs } = make(setup)?;
         Ok(Self { nodes, queues, timers, state, changelogs, dirty: false })
     }
 
@@ -430,7 +358,7 @@ impl ProcessorTask {
     /// The next row of a cursor that came from [`store_handle`](Self::store_handle).
     pub fn next_row<S: Store>(
         &mut self,
-        cursor: &mut crate::stores::Cursor<S>,
+        cursor: &mut Cursor<S>,
     ) -> Result<Option<S::Row>, BoxError> {
         self.state.next(cursor)
     }
@@ -474,63 +402,6 @@ impl ProcessorTask {
     }
 }
 
-type Stores = Vec<(Arc<str>, Box<dyn crate::stores::StoreInstance>)>;
-
-fn make_stores(
-    graph: &Graph,
-    sub: &Subtopology,
-    stores: Vec<TaskStore>,
-    application_id: &str,
-) -> (Stores, Vec<Option<ChangelogPartition>>) {
-    let declared = sub.stores.iter().map(|&store| &graph.stores[store]);
-    let made = declared.zip(stores).map(|(declaration, TaskStore { layers, changelog })| {
-        let topic = declaration.own_changelog_topic(application_id);
-        let name = declaration.name().clone();
-        let instance = declaration.make(StoreParts { name: name.clone(), topic, layers });
-        ((name, instance), changelog)
-    });
-    made.unzip()
-}
-
-fn make_nodes(
-    graph: &Graph,
-    sub: &Subtopology,
-    state: &mut TaskState,
-    timers: &mut Timers,
-) -> (Vec<Box<dyn Node>>, Entries) {
-    let places: BTreeMap<usize, usize> =
-        sub.nodes.iter().enumerate().map(|(place, &node)| (node, place)).collect();
-    let children: Vec<Vec<usize>> = sub
-        .nodes
-        .iter()
-        .map(|&node| graph.children[node].iter().map(|child| places[child]).collect())
-        .collect();
-    let factories: Vec<_> =
-        sub.nodes.iter().map(|&node| graph.nodes[node].factory.clone()).collect();
-    let application_id = state.application_id().clone();
-    let decorate = |topic: &Arc<str>| graph.decorated(topic, &application_id);
-    wire(&factories, &children, &decorate, state, timers)
-}
-
-fn make_queue(
-    graph: &Graph,
-    sub: &Subtopology,
-    entries: &Entries,
-    partition: TopicPartition,
-    partition_time: Timestamp,
-    application_id: &str,
-) -> Result<Box<dyn RecordQueue>, TaskError> {
-    let source = graph.source_of(&partition.topic, application_id);
-    let place = source.and_then(|source| sub.nodes.iter().position(|&node| node == source));
-    let (Some(source), Some(place)) = (source, place) else {
-        return Err(fatal(format!("no source of the task reads {partition}")));
-    };
-    let NodeKind::Source { queue, .. } = &graph.nodes[source].kind else {
-        return Err(fatal(format!("the node that reads {partition} is no source")));
-    };
-    Ok(queue(entries, place, partition, partition_time))
-}
-
 #[cold]
 fn seal_failed(state: &mut TaskState, slot: usize, error: BoxError) -> BoxError {
     match error.downcast::<crate::client::ClientError>() {
@@ -540,30 +411,4 @@ fn seal_failed(state: &mut TaskState, slot: usize, error: BoxError) -> BoxError 
             state.escalate(StreamsError::Fatal { message, source: Some(error) })
         }
     }
-}
-
-#[cold]
-fn fatal(message: String) -> TaskError {
-    StreamsError::fatal(message).into()
-}
-
-#[cold]
-fn panicked(
-    state: &TaskState,
-    input: Option<&TopicPartition>,
-    panic: &(dyn std::any::Any + Send),
-) -> TaskError {
-    let record = input.zip(state.head.as_ref()).map(|(input, raw)| RecordMetadata {
-        topic: input.topic.clone(),
-        partition: input.partition,
-        offset: raw.offset(),
-    });
-    let at = Box::new(Coordinates { record, ..state.coordinates(&RecordContext::default()) });
-    StreamsError::Panicked { at, message: panic_message(panic) }.into()
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
 }

@@ -9,7 +9,7 @@ use super::source::SourceSpec;
 use super::task_state::TaskState;
 use crate::client::{RawRecord, TopicPartition};
 use crate::error::BoxError;
-use crate::record::{RecordContext, RecordMetadata, RecordRef, Timestamp};
+use crate::record::{Headers, RecordContext, RecordMetadata, RecordRef, Timestamp};
 use crate::serdes::SerdeContext;
 use crate::topology::TimestampExtractor;
 
@@ -84,6 +84,12 @@ impl<K: 'static, V: 'static> TypedQueue<K, V> {
         partition: TopicPartition,
         partition_time: Timestamp,
     ) -> Self {
+        let metadata = RecordMetadata {
+            topic: partition.topic.clone(),
+            partition: partition.partition,
+            offset: -1,
+        };
+        let record = RecordContext::from_source(partition_time, Headers::new(), metadata);
         Self {
             source,
             node,
@@ -92,7 +98,7 @@ impl<K: 'static, V: 'static> TypedQueue<K, V> {
             partition_time,
             raws: VecDeque::new(),
             head: None,
-            record: RecordContext::default(),
+            record,
             next_position: None,
             epochs: VecDeque::new(),
         }
@@ -165,13 +171,8 @@ impl<K: Send + 'static, V: Send + 'static> RecordQueue for TypedQueue<K, V> {
     fn prepare(&mut self, state: &mut TaskState) -> Result<(), BoxError> {
         while self.head.is_none() {
             let Some(raw) = self.raws.pop_front() else { break };
-            let metadata = RecordMetadata {
-                topic: self.partition.topic.clone(),
-                partition: self.partition.partition,
-                offset: raw.offset(),
-            };
             let timestamp = Timestamp::from_millis(raw.timestamp());
-            self.record = RecordContext::from_source(timestamp, raw.headers(), metadata);
+            self.record.advance(timestamp, raw.headers(), raw.offset());
             state.enter_node(self.node);
             // There for handlers, and for telling where a panic happened.
             let raw = &*state.head.insert(raw);

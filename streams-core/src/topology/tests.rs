@@ -219,3 +219,10 @@ fn a_store_by_name_must_be_declared_with_the_same_types() {
         ["store `store` is used with other types than it has", "nobody declares store `nowhere`"]
     );
 }
+
+#[test]
+fn a_pattern_is_refused_and_not_silently_ignored() {
+    let mut builder = Topology::builder();
+    let _: Text = builder.add_source("source", super::Topics::pattern("orders-.*"));
+    assert!(mistakes(builder.build())[0].0.contains("list the topics"));
+}

@@ -59,7 +59,8 @@ impl<K, V> Copy for Topic<K, V> {}
 pub enum Topics {
     /// These.
     List(Vec<String>),
-    /// All topics whose whole name the regular expression matches.
+    /// All topics whose whole name the regular expression matches. Not supported yet: an error of
+    /// `build()`.
     Pattern(String),
 }
 

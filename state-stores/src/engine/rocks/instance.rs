@@ -19,7 +19,7 @@ use crate::{Direction, KeyRange, StateError};
 /// A restore of fewer bytes is cheaper as a batch: a file costs a millisecond of everybody's.
 const INGEST_BYTES_EMPTY: usize = 1 << 20;
 /// Into rows that exist, files pay from here on, by bytes, or by rows and share of the store.
-const INGEST_BYTES: usize = 32 << 20;
+pub(super) const INGEST_BYTES: usize = 32 << 20;
 const INGEST_ROWS: usize = 100_000;
 const INGEST_SHARE: u64 = 100;
 

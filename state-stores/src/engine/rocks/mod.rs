@@ -5,6 +5,8 @@
 //! - The log of RocksDB is off: the changelog is the log. What a crash leaves of each family is
 //!   one of its past states, and the metadata rows in it say which.
 
+#[cfg(test)]
+mod atomicity_tests;
 mod instance;
 mod key;
 mod options;
@@ -44,6 +46,10 @@ pub(crate) fn rocks_exists(options: &RocksOptions) -> bool {
 
 /// Opens the database with all its families, or makes it.
 pub(crate) fn rocks_open(options: &RocksOptions) -> Result<Box<dyn Engine>, StateError> {
+    Ok(Box::new(open(options)?))
+}
+
+fn open(options: &RocksOptions) -> Result<RocksEngine, StateError> {
     let database_options = options::database_options(options.memory_budget_bytes);
     let families = if rocks_exists(options) {
         Db::list_cf(&database_options, &options.path)
@@ -56,7 +62,7 @@ pub(crate) fn rocks_open(options: &RocksOptions) -> Result<Box<dyn Engine>, Stat
         families.iter().map(|name| ColumnFamilyDescriptor::new(name, database_options.clone()));
     let db = Db::open_cf_descriptors(&database_options, &options.path, descriptors)
         .map_err(failed("open the database", &options.path.display().to_string()))?;
-    Ok(Box::new(RocksEngine {
+    Ok(RocksEngine {
         shared: Arc::new(Shared {
             db,
             options: database_options,
@@ -64,7 +70,7 @@ pub(crate) fn rocks_open(options: &RocksOptions) -> Result<Box<dyn Engine>, Stat
             next_file: AtomicU64::new(0),
         }),
         families: Mutex::new(families),
-    }))
+    })
 }
 
 struct RocksEngine {

@@ -62,10 +62,34 @@ pub(super) struct Shared {
     flushes_open: Arc<AtomicUsize>,
     space: (Mutex<()>, Condvar),
     stop: Arc<AtomicBool>,
-    // Troubles are numbered: each handle tells each of them once.
-    troubles: AtomicU64,
-    trouble: Mutex<Option<ClientError>>,
+    trouble: Arc<Trouble>,
     dead: Mutex<Option<ClientError>>,
+}
+
+/// An error that waiting does not cure, as wrong credentials. Troubles are numbered: each handle
+/// tells each of them once, and who waits gives up at the next one.
+#[derive(Default)]
+pub(super) struct Trouble {
+    number: AtomicU64,
+    error: Mutex<Option<ClientError>>,
+}
+
+impl Trouble {
+    fn tell(&self, error: ClientError) {
+        *lock(&self.error) = Some(error);
+        self.number.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The latest one, if it is newer than `seen`.
+    #[inline]
+    pub(super) fn newer_than(&self, seen: &mut u64) -> Option<ClientError> {
+        let newest = self.number.load(Ordering::Acquire);
+        if newest == *seen {
+            return None;
+        }
+        *seen = newest;
+        lock(&self.error).clone()
+    }
 }
 
 impl Connection {
@@ -91,7 +115,8 @@ impl Connection {
             commands: Some(commands),
             threads: Vec::new(),
         };
-        let transactions = Transactions::new(client, wire, shared.stop.clone(), timeout);
+        let transactions =
+            Transactions::new(client, wire, shared.stop.clone(), shared.trouble.clone(), timeout);
         let serving = shared.clone();
         connection.spawn("kafka-produce", move || serving.serve_events())?;
         connection.spawn("kafka-calls", move || shared.make_calls(&received, transactions))?;
@@ -104,6 +129,7 @@ impl Connection {
         name: &str,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), ClientError> {
+        #[allow(clippy::disallowed_methods, reason = "drives librdkafka, whose calls block")]
         let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
         self.threads.push(thread.map_err(cannot_spawn)?);
         Ok(())
@@ -148,8 +174,7 @@ impl Shared {
             flushes_open: Arc::default(),
             space: (Mutex::default(), Condvar::new()),
             stop: Arc::default(),
-            troubles: AtomicU64::new(0),
-            trouble: Mutex::default(),
+            trouble: Arc::default(),
             dead: Mutex::default(),
         }
     }
@@ -185,15 +210,9 @@ impl Shared {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The latest trouble, if it is newer than `seen`.
-    #[inline]
-    pub(super) fn new_trouble(&self, seen: &mut u64) -> Option<ClientError> {
-        let newest = self.troubles.load(Ordering::Acquire);
-        if newest == *seen {
-            return None;
-        }
-        *seen = newest;
-        lock(&self.trouble).clone()
+    /// What only the configuration helps against.
+    pub(super) fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     /// What killed the producer, if something did.
@@ -269,8 +288,7 @@ impl Shared {
                 tracing::warn!(target: "librdkafka", "{error}");
                 return;
             }
-            *lock(&self.trouble) = Some(error);
-            self.troubles.fetch_add(1, Ordering::AcqRel);
+            self.trouble.tell(error);
         }
     }
 

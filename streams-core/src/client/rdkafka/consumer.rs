@@ -160,7 +160,9 @@ fn serve_events(client: Arc<Client>, stop: Arc<AtomicBool>) -> Result<JoinHandle
             unsafe { sys::rd_kafka_poll(client.as_ptr(), EVENTS_WAIT_MS) };
         }
     };
-    thread::Builder::new().name("kafka-fetch".to_owned()).spawn(serve).map_err(cannot_spawn)
+    #[allow(clippy::disallowed_methods, reason = "drives librdkafka, whose calls block")]
+    let thread = thread::Builder::new().name("kafka-fetch".to_owned()).spawn(serve);
+    thread.map_err(cannot_spawn)
 }
 
 pub(super) fn cannot_spawn(error: std::io::Error) -> ClientError {

@@ -23,8 +23,9 @@ use crate::time::{Clock, Instant, SystemClock};
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// How long a topic may be missing: it was made a moment ago, and brokers learn it one by one.
 const MISSING_WAIT: Duration = Duration::from_secs(3);
-/// Of one question in the background: flushes and commits wait behind it.
-const BACKGROUND_WAIT: Duration = Duration::from_secs(1);
+/// Of one question: whoever waits longer asks again, and in the background flushes and commits
+/// wait behind it.
+const QUESTION_WAIT: Duration = Duration::from_secs(1);
 /// Partitions are added now and then.
 pub(super) const REFRESH_AFTER: Duration = Duration::from_secs(60);
 /// Between two questions after an error.
@@ -85,42 +86,36 @@ impl PartitionCounts {
     }
 }
 
-/// Waits until a broker told the count. `pause` waits between two questions.
+/// Waits until a broker told the count. `pause` waits between two questions, and fails when there
+/// is no use in waiting.
 pub(super) fn wait_for_count(
     client: &Client,
     topic: &Topic,
     name: &str,
-    count: &Count,
-    mut pause: impl FnMut(Duration),
+    mut pause: impl FnMut(Duration) -> Result<(), ClientError>,
 ) -> Result<i32, ClientError> {
     let start = SystemClock.now();
     loop {
-        let left = ANSWER_WAIT.saturating_sub(SystemClock.now().since(start));
-        match ask(client, topic, name, left) {
-            Ok(told) => {
-                count.store(told, Ordering::Release);
-                return Ok(told);
-            }
-            Err(error) => {
-                let waited = SystemClock.now().since(start);
-                let may_pass = match error.kind {
-                    ClientErrorKind::Retriable => waited < ANSWER_WAIT,
-                    ClientErrorKind::UnknownTopic => waited < MISSING_WAIT,
-                    _ => false,
-                };
-                if !may_pass {
-                    return Err(error);
-                }
-            }
+        let error = match ask(client, topic, name, QUESTION_WAIT) {
+            Ok(told) => return Ok(told),
+            Err(error) => error,
+        };
+        let waited = SystemClock.now().since(start);
+        let may_pass = match error.kind {
+            ClientErrorKind::Retriable => waited < ANSWER_WAIT,
+            ClientErrorKind::UnknownTopic => waited < MISSING_WAIT,
+            _ => false,
+        };
+        if !may_pass {
+            return Err(error);
         }
-        pause(RETRY_WAIT);
+        pause(RETRY_WAIT)?;
     }
 }
 
 /// Asks in the background; whether a broker answered.
 fn learn(client: &Arc<Client>, name: &Arc<str>, count: &Count) -> bool {
-    let told =
-        Topic::new(client, name).and_then(|topic| ask(client, &topic, name, BACKGROUND_WAIT));
+    let told = Topic::new(client, name).and_then(|topic| ask(client, &topic, name, QUESTION_WAIT));
     match told {
         Ok(told) => {
             count.store(told, Ordering::Release);

@@ -47,6 +47,17 @@ impl RdkafkaProducer {
         Self { topics: Vec::new(), connection, id, deliveries, wake, sent: 0, trouble_seen: 0 }
     }
 
+    /// Lets librdkafka believe in an error that nothing cures.
+    #[cfg(test)]
+    pub(super) fn kill(&self) {
+        let code = Code::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        // SAFETY: the instance is live, the text is copied.
+        unsafe {
+            let rk = self.connection.shared().client().as_ptr();
+            sys::rd_kafka_test_fatal_error(rk, code, c"killed by a test".as_ptr());
+        }
+    }
+
     fn written(&self, slot: TopicSlot) -> Result<&WrittenTopic, ClientError> {
         self.topics.get(slot.0 as usize).ok_or_else(|| {
             let message = format!("topic slot {} is not this producer's", slot.0);
@@ -120,18 +131,25 @@ impl Producer for RdkafkaProducer {
             return Ok(count);
         }
         let shared = self.connection.shared().clone();
-        if let Some(error) = shared.new_trouble(&mut self.trouble_seen) {
+        if let Some(error) = shared.trouble().newer_than(&mut self.trouble_seen) {
             return Err(error);
         }
+        let mut seen = self.trouble_seen;
         let topic = self.written(topic)?;
-        wait_for_count(shared.client(), &topic.native, &topic.name, &topic.count, |pause| {
+        let told = wait_for_count(shared.client(), &topic.native, &topic.name, |pause| {
             shared.wait(pause);
-        })
+            shared.trouble().newer_than(&mut seen).map_or(Ok(()), Err)
+        });
+        if let Ok(told) = told {
+            topic.count.store(told, Ordering::Release);
+        }
+        self.trouble_seen = seen;
+        told
     }
 
     fn send(&mut self, record: ProducerRecord<'_>) -> Result<(), ClientError> {
         let shared = self.connection.shared();
-        if let Some(error) = shared.new_trouble(&mut self.trouble_seen) {
+        if let Some(error) = shared.trouble().newer_than(&mut self.trouble_seen) {
             return Err(error);
         }
         let rk = shared.client().as_ptr();

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod fetching;
+mod measuring;
 mod mock;
 mod producing;

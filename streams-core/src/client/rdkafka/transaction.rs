@@ -15,6 +15,7 @@ use std::time::Duration;
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
+use super::connection::Trouble;
 use super::errors::{self, NativeError};
 use super::native::{self, Client, Conf, PartitionList};
 use crate::client::error::{ClientError, ClientErrorKind};
@@ -33,6 +34,7 @@ pub(super) struct Transactions {
     client: Arc<Client>,
     wire: Arc<EndTxnCount>,
     stop: Arc<AtomicBool>,
+    trouble: Arc<Trouble>,
     timeout: Duration,
     // A commit passed its offsets and may have been sent: offsets must not be added any more.
     ending: bool,
@@ -43,19 +45,29 @@ impl Transactions {
         client: Arc<Client>,
         wire: Arc<EndTxnCount>,
         stop: Arc<AtomicBool>,
+        trouble: Arc<Trouble>,
         timeout: Duration,
     ) -> Self {
-        Self { client, wire, stop, timeout, ending: false }
+        Self { client, wire, stop, trouble, timeout, ending: false }
     }
 
     pub(super) fn init(&mut self) -> Result<(), ClientError> {
         let rk = self.client.as_ptr();
-        // SAFETY: the instance is live; the error is ours.
-        let result = self.repeat(INIT_DEADLINE, |ms| unsafe {
-            NativeError::take(sys::rd_kafka_init_transactions(rk, ms))
+        // A trouble of before counts too: nothing was connected successfully yet.
+        let (mut seen, mut trouble) = (0, None);
+        let result = self.repeat(INIT_DEADLINE, |ms| {
+            // SAFETY: the instance is live; the error is ours.
+            let result = unsafe { NativeError::take(sys::rd_kafka_init_transactions(rk, ms)) };
+            trouble = self.trouble.newer_than(&mut seen);
+            result.map_err(|error| NativeError {
+                retriable: error.retriable && trouble.is_none(),
+                ..error
+            })
         });
         self.ending &= result.is_err();
-        result.map_err(|error| error.into_client_error("initialising transactions"))
+        result.map_err(|error| {
+            trouble.unwrap_or_else(|| error.into_client_error("initialising transactions"))
+        })
     }
 
     pub(super) fn commit(

@@ -171,6 +171,27 @@ fn handles_share_a_connection_but_not_their_records() {
 }
 
 #[test]
+fn a_producer_that_died_says_so_and_the_next_handle_gets_a_new_one() {
+    let mock = Mock::start().with_topic("out", 1);
+    let clients = mock.clients_with(&[("linger.ms", "60000")]);
+    let (bell, wake) = Bell::new();
+    let mut dying = clients.producer(None, wake.clone()).unwrap();
+    let topic = dying.topic(&Arc::from("out")).unwrap();
+    send(&mut dying, topic, 0, b"x", 1);
+    dying.kill();
+    let error = until(&bell, "error", || answer(&bell, dying.flush()).err());
+    assert_eq!(error.kind, ClientErrorKind::Fatal, "{error}");
+    let headers = Headers::new();
+    let error = dying.send(record(topic, 0, b"x", &headers, 1)).unwrap_err();
+    assert_eq!(error.kind, ClientErrorKind::Fatal, "{error}");
+    let mut next = clients.producer(None, wake).unwrap();
+    let topic = next.topic(&Arc::from("out")).unwrap();
+    send(&mut next, topic, 0, b"x", 1);
+    answer(&bell, next.flush()).unwrap();
+    assert!(next.acknowledged(Tag(1)).is_some());
+}
+
+#[test]
 fn a_missing_topic_is_told() {
     let mock = Mock::start();
     let clients = mock.clients();

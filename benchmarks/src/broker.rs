@@ -16,6 +16,7 @@ use crate::Result;
 /// Of every topic.
 pub(crate) const PARTITIONS: i32 = 4;
 const TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// A Kafka, stopped when this is dropped if it was started for the run.
 pub(crate) struct Broker {
@@ -75,6 +76,9 @@ impl Broker {
 
     /// Deletes topics; one that is missing is no error.
     pub(crate) fn delete_topics(&self, names: &[String]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let deleted = self.admin.delete_topics(&names, &AdminOptions::new());
         for result in self.runtime.block_on(deleted)? {
@@ -92,8 +96,23 @@ impl Broker {
         self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(20)).await });
     }
 
-    /// How many records the topic's partitions hold together.
+    /// How many records the topic's partitions hold together. Asks again for a while: brokers
+    /// know new topics one moment and not the next.
     pub(crate) fn records(&self, topic: &str) -> Result<u64> {
+        let deadline = crate::measure::now() + ANSWER_WAIT;
+        loop {
+            match self.records_now(topic) {
+                Err(_) if crate::measure::now() < deadline => {
+                    self.pause();
+                    // It keeps for half a minute that it did not know a topic.
+                    let _ = self.offsets.fetch_metadata(Some(topic), TIMEOUT);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn records_now(&self, topic: &str) -> Result<u64> {
         let mut records = 0;
         for partition in 0..PARTITIONS {
             let (first, end) = self.offsets.fetch_watermarks(topic, partition, TIMEOUT)?;

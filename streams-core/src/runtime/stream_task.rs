@@ -279,14 +279,17 @@ impl StreamTask {
         self.task.set_wall_clock(Timestamp::from_millis(wall_ms));
         self.idle_until = None;
         let mut processed = 0;
+        // Most tasks have one input: nothing to choose.
+        let at_once = if self.inputs.len() == 1 { records_max } else { 1 };
         while processed < records_max {
             let Some(input) = self.next_input(now, collector)? else { break };
-            self.task.process(input, collector).map_err(|error| self.error(error))?;
-            processed += 1;
-            self.task.punctuate_stream_time(collector).map_err(|error| self.error(error))?;
-            if self.task.take_commit_request()
-                || self.task.dirty_bytes() > self.shared.dirty_bytes_max
-            {
+            let dirty_bytes_max = self.shared.dirty_bytes_max;
+            let most = at_once.min(records_max - processed);
+            processed += self
+                .task
+                .process_many(input, most, dirty_bytes_max, collector)
+                .map_err(|error| self.error(error))?;
+            if self.task.take_commit_request() || self.task.dirty_bytes() > dirty_bytes_max {
                 self.commit_requested = true;
                 break;
             }

@@ -16,6 +16,7 @@ use hashbrown::hash_table::Entry as Place;
 
 use super::held::Held;
 use crate::record::RecordContext;
+use crate::serdes::Bytes;
 
 /// What a row costs beyond key and value: its place in the slab, in the index, and allocations.
 const ROW_OVERHEAD_BYTES: usize = 48;
@@ -29,7 +30,7 @@ pub(super) struct TypedCache<V> {
     /// In the order in which they became dirty.
     dirty: Vec<u32>,
     /// The dirty rows by key: built when a cursor first asks, kept from then on.
-    ordered: Option<BTreeMap<Box<[u8]>, u32>>,
+    ordered: Option<BTreeMap<Bytes, u32>>,
     /// Rows with a change put aside, in the order of the first one.
     emissions: VecDeque<u32>,
     hand: usize,
@@ -40,7 +41,8 @@ pub(super) struct TypedCache<V> {
 /// One row. `value` is what the store has now.
 pub(super) struct Row<V> {
     hash: u64,
-    pub(super) key: Box<[u8]>,
+    // Short keys lie in the row: a look at another place in memory costs more than all the rest.
+    pub(super) key: Bytes,
     pub(super) value: Option<Held<V>>,
     /// Of the last write, deletes included.
     pub(super) timestamp: i64,
@@ -229,7 +231,7 @@ impl<V> TypedCache<V> {
         let ordered = self.ordered.get_or_insert_with(|| {
             dirty.iter().map(|&at| (rows[at as usize].key.clone(), at)).collect()
         });
-        ordered.range::<[u8], _>((from, to)).map(|(key, &at)| (&**key, &rows[at as usize]))
+        ordered.range::<[u8], _>((from, to)).map(|(key, &at)| (key.as_slice(), &rows[at as usize]))
     }
 
     /// Puts a row's change aside. `emitted` is what was forwarded last, if nothing was aside yet.
@@ -279,7 +281,7 @@ impl<V> TypedCache<V> {
         self.bytes -= row.bytes();
         let hash = row.hash;
         row.occupied = false;
-        row.key = Box::default();
+        row.key = Bytes::new();
         row.value = None;
         if let Ok(place) = self.index.find_entry(hash, |&other| other as usize == at) {
             place.remove();

@@ -129,13 +129,45 @@ impl ProcessorTask {
             return Ok(false);
         }
         self.dirty = true;
+        self.run(Some(queue), collector, |task| task.process_head(queue))
+    }
+
+    /// Processes the next records of that input, and calls the timers that stream time reaches in
+    /// between; how many records, at most `records_max`. Ends early when a processor asks for a
+    /// commit, and when more than `dirty_bytes_max` are dirty.
+    pub fn process_many(
+        &mut self,
+        queue: usize,
+        records_max: usize,
+        dirty_bytes_max: usize,
+        collector: &mut Lent,
+    ) -> Result<usize, TaskError> {
+        if self.queues[queue].len() == 0 {
+            return Ok(0);
+        }
+        self.dirty = true;
         self.run(Some(queue), collector, |task| {
-            let queue = &mut task.queues[queue];
-            queue.prepare(&mut task.state)?;
-            let found = queue.head_timestamp().is_some();
-            queue.process(&mut task.nodes, &mut task.state)?;
-            Ok(found)
+            let mut records = 0;
+            while records < records_max && task.queues[queue].len() > 0 {
+                task.process_head(queue)?;
+                records += 1;
+                if task.timers.is_due(TimerKind::StreamTime, task.state.stream_time()) {
+                    task.call_timers(TimerKind::StreamTime, task.state.stream_time())?;
+                }
+                if task.state.commit_requested || task.dirty_bytes() > dirty_bytes_max {
+                    break;
+                }
+            }
+            Ok(records)
         })
+    }
+
+    fn process_head(&mut self, queue: usize) -> Result<bool, BoxError> {
+        let queue = &mut self.queues[queue];
+        queue.prepare(&mut self.state)?;
+        let found = queue.head_timestamp().is_some();
+        queue.process(&mut self.nodes, &mut self.state)?;
+        Ok(found)
     }
 
     /// How far each input was processed. An input that nothing was pushed to is left out: its
@@ -195,17 +227,23 @@ impl ProcessorTask {
             return Ok(0);
         }
         self.dirty = true;
-        self.run(None, collector, |task| {
-            let record = RecordContext::new(now, Headers::new());
-            let mut calls = 0;
-            while let Some(timer) = task.timers.take_due(kind, now) {
-                calls += 1;
-                task.enter_at(timer.node, |node, below, state| {
-                    node.punctuate(below, timer.index, now, &record, state)
-                })?;
-            }
-            Ok(calls)
-        })
+        self.run(None, collector, |task| task.call_timers(kind, now))
+    }
+
+    #[cold]
+    fn call_timers(&mut self, kind: TimerKind, now: Timestamp) -> Result<usize, BoxError> {
+        if now.as_millis() < 0 {
+            return Ok(0);
+        }
+        let record = RecordContext::new(now, Headers::new());
+        let mut calls = 0;
+        while let Some(timer) = self.timers.take_due(kind, now) {
+            calls += 1;
+            self.enter_at(timer.node, |node, below, state| {
+                node.punctuate(below, timer.index, now, &record, state)
+            })?;
+        }
+        Ok(calls)
     }
 
     // ---- commit -------------------------------------------------------------------------------

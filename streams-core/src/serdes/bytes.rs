@@ -211,3 +211,25 @@ default_serdes! {
     [] Arc<[u8]> => Raw;
     [] Box<[u8]> => Raw;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::BuildHasher;
+
+    #[test]
+    fn short_and_long_bytes_behave_alike() {
+        assert_eq!(size_of::<Bytes>(), 24);
+        let long: Vec<u8> = (0..=255).collect();
+        let hasher = foldhash::fast::FixedState::default();
+        for len in [0, 1, INLINE_MAX - 1, INLINE_MAX, INLINE_MAX + 1, 255, 256] {
+            let slice = &long[..len];
+            let (one, shared) = (Bytes::from(slice), Bytes::from(Arc::<[u8]>::from(slice)));
+            assert_eq!(one, shared);
+            assert_eq!((&*one, one.clone().as_slice()), (slice, slice));
+            assert_eq!(one.cmp(&shared), Ordering::Equal);
+            assert_eq!(hasher.hash_one(&one), hasher.hash_one(slice));
+            assert_eq!(one.cmp(&Bytes::from(&long[..40])), slice.cmp(&long[..40]));
+        }
+    }
+}

@@ -499,3 +499,13 @@ fn rows(
     }
     std::iter::from_fn(|| driver.task.next_row(&mut cursor).unwrap()).collect()
 }
+
+#[test]
+fn too_much_that_is_dirty_ends_a_turn() {
+    let mut driver = commands(store());
+    for (key, command) in [("a", "get"), ("b", "put x"), ("c", "put y")] {
+        driver.push(0, Some(key), Some(command), 1);
+    }
+    let mut turn = || driver.task.process_many(0, 100, 0, &mut driver.collector).unwrap();
+    assert_eq!((turn(), turn(), turn()), (2, 1, 0));
+}

@@ -112,3 +112,54 @@ fn a_timer_makes_the_task_dirty() {
     driver.seal();
     assert!(!driver.task.is_dirty());
 }
+
+/// Forwards, and asks for a commit when it is told to.
+struct Asking;
+
+impl Processor for Asking {
+    type KIn = String;
+    type VIn = String;
+    type KOut = String;
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        key: String,
+        value: String,
+        ctx: &mut ProcessorContext<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        if value == "commit" {
+            ctx.request_commit();
+        }
+        ctx.forward(key, value)
+    }
+}
+
+/// Several records at a time: timers are called in between, and a commit that was asked for ends the
+/// turn.
+#[test]
+fn many_records_are_processed_as_one_by_one() {
+    let mut builder = Topology::builder();
+    let source: Node<String, String> = builder.add_source("source", "in");
+    let ticker = builder.add_processor("ticker", &[&source], (), |(), init| {
+        init.every_stream_time(Duration::from_millis(100), |_, now, ctx| {
+            ctx.forward("stream".into(), now.as_millis().to_string())
+        });
+        Asking
+    });
+    builder.add_sink("sink", &[&ticker], "out");
+    let mut driver = Driver::new(&builder.build().unwrap(), &["in"]);
+    for (value, time) in [("1", 30), ("2", 120), ("commit", 130), ("4", 140), ("5", 150)] {
+        driver.push(0, Some("k"), Some(value), time);
+    }
+    let turn = |driver: &mut Driver, records_max| {
+        driver.task.process_many(0, records_max, usize::MAX, &mut driver.collector).unwrap()
+    };
+    assert_eq!(turn(&mut driver, 100), 3);
+    assert!(driver.task.take_commit_request());
+    assert_eq!(
+        driver.lines(),
+        ["out:k=1@30", "out:stream=30@30", "out:k=2@120", "out:stream=120@120", "out:k=commit@130"]
+    );
+    assert_eq!((turn(&mut driver, 1), turn(&mut driver, 9), turn(&mut driver, 9)), (1, 1, 0));
+}

@@ -6,24 +6,29 @@
 
 mod lower;
 mod names;
+mod new_node;
 mod node;
 mod resolve;
 mod rewrite;
+mod state;
+mod tables;
 mod validate;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use streams_core::SerdeRef;
 use streams_core::topology::{Mistake, Topology, TopologyError};
 
 pub(crate) use lower::{Lowering, RepartitionTopic};
-use names::is_generated_stream_name;
 pub(crate) use names::{Generated, NodeName, Part, StoreName};
+pub(crate) use new_node::NewNode;
 pub(crate) use node::{
-    Ask, Call, ErasedSerde, ErasedStored, GraphNode, Grouping, Keeps, Kind, Lower, Naming, NodeId,
-    Origin, Repartition, RepartitionBase, SourceTopics, TableFacts,
+    Ask, Call, ErasedStored, Grouping, Keeps, Kind, Naming, NodeId, Origin, Repartition,
+    RepartitionBase, SourceTopics,
 };
+
+use node::{GraphNode, TableFacts};
 
 /// Shared by all handles of one `StreamsBuilder`.
 #[derive(Clone, Default)]
@@ -52,69 +57,6 @@ pub(crate) struct BuildOptions {
     pub(crate) in_memory: bool,
     /// Generated names of topics and stores are mistakes.
     pub(crate) explicit_names: bool,
-}
-
-/// What an operator says of itself when it is called.
-pub(crate) struct NewNode {
-    pub(crate) call: Call,
-    pub(crate) name: NodeName,
-    pub(crate) parents: Vec<NodeId>,
-    pub(crate) kind: Kind,
-    /// The operator itself may change the key.
-    pub(crate) changes_key: bool,
-    pub(crate) keeps: Keeps,
-    pub(crate) asks: Vec<Ask>,
-    pub(crate) key_serde: Option<ErasedSerde>,
-    pub(crate) value_serde: Option<ErasedSerde>,
-    pub(crate) lower: Option<Lower>,
-}
-
-impl NewNode {
-    pub(crate) fn new(call: Call, name: NodeName, parents: &[NodeId], kind: Kind) -> Self {
-        Self {
-            call,
-            name,
-            parents: parents.to_vec(),
-            kind,
-            changes_key: false,
-            keeps: Keeps::Nothing,
-            asks: Vec::new(),
-            key_serde: None,
-            value_serde: None,
-            lower: None,
-        }
-    }
-
-    pub(crate) fn changes_key(mut self, changes_key: bool) -> Self {
-        self.changes_key = changes_key;
-        self
-    }
-
-    pub(crate) fn keeps(mut self, keeps: Keeps) -> Self {
-        self.keeps = keeps;
-        self
-    }
-
-    /// The serdes of what comes out, as far as they are known.
-    pub(crate) fn serdes<K: 'static, V: 'static>(
-        mut self,
-        key: Option<SerdeRef<K>>,
-        value: Option<SerdeRef<V>>,
-    ) -> Self {
-        self.key_serde = key.map(|serde| Arc::new(serde) as ErasedSerde);
-        self.value_serde = value.map(|serde| Arc::new(serde) as ErasedSerde);
-        self
-    }
-
-    pub(crate) fn asks(mut self, ask: Ask) -> Self {
-        self.asks.push(ask);
-        self
-    }
-
-    pub(crate) fn lower(mut self, lower: impl FnOnce(&mut Lowering<'_>) + Send + 'static) -> Self {
-        self.lower = Some(Box::new(lower));
-        self
-    }
 }
 
 impl Graph {
@@ -174,80 +116,6 @@ impl Graph {
             lower: new.lower,
         });
         id
-    }
-
-    /// Adds what a table needs beside its node.
-    pub(crate) fn add_table(
-        &self,
-        node: NodeId,
-        origin: Origin,
-        store: Option<StoreName>,
-        stored: Option<ErasedStored>,
-        asked: bool,
-    ) {
-        let facts = TableFacts {
-            origin,
-            store,
-            stored,
-            store_asked: asked,
-            materialized: false,
-            send_old: false,
-        };
-        self.state().tables.insert(node, facts);
-    }
-
-    /// Gives a table a store of its own. Without a name the table's own number becomes the store's,
-    /// and the table takes the next one, as if the store had been asked for in the call of the
-    /// operator.
-    pub(crate) fn materialize(
-        &self,
-        call: Call,
-        node: NodeId,
-        name: Option<&str>,
-        stored: ErasedStored,
-    ) {
-        let mut state = self.state();
-        let taken = state.tables.get(&node).filter(|table| table.store_asked);
-        if let Some(store) = taken.and_then(|table| table.store.as_ref()) {
-            let message = format!("{call} gives a second store to a table that has {store}");
-            return state.mistakes.push((message, call));
-        }
-        let store = match name {
-            Some(name) => StoreName::Given(name.to_owned()),
-            None => StoreName::Generated(state.burn_store_of(node)),
-        };
-        if let Some(table) = state.tables.get_mut(&node) {
-            (table.store, table.stored) = (Some(store), Some(stored));
-            table.store_asked = true;
-        }
-    }
-
-    /// Makes sure that a table has a store, which is made from `stored` if it had none.
-    pub(crate) fn ensure_store(&self, node: NodeId, stored: Option<ErasedStored>) {
-        let mut state = self.state();
-        let Some(table) = state.tables.get(&node) else { return };
-        let (has_name, has_stored) = (table.store.is_some(), table.stored.is_some());
-        let call = state.node(node).call;
-        if !has_stored && stored.is_none() {
-            let message = format!(
-                "a processor looks things up in the table of {call}, which has no store, and no \
-                 serdes for one: use .materialize(\"name\") on the table"
-            );
-            state.mistakes.push((message, call));
-        }
-        let store = (!has_name).then(|| StoreName::Generated(state.burn_store_of(node)));
-        if let Some(table) = state.tables.get_mut(&node) {
-            table.store_asked = true;
-            table.store = table.store.take().or(store);
-            table.stored = table.stored.take().or(stored);
-        }
-    }
-
-    /// The name of a table's store.
-    pub(crate) fn store_of(&self, node: NodeId) -> Arc<str> {
-        let state = self.state();
-        let store = state.tables.get(&node).and_then(|table| table.store.as_ref());
-        store.map(ToString::to_string).unwrap_or_default().into()
     }
 
     /// Records of both nodes meet in one task: the topics that they come from must have equally
@@ -348,112 +216,5 @@ impl Graph {
     /// The serde that the values of this node have had since they were read.
     pub(crate) fn value_serde<V: 'static>(&self, node: NodeId) -> Option<SerdeRef<V>> {
         self.state().node(node).value_serde.as_ref()?.downcast_ref().cloned()
-    }
-}
-
-impl GraphState {
-    pub(crate) fn node(&self, id: NodeId) -> &GraphNode {
-        &self.nodes[id as usize]
-    }
-
-    pub(crate) fn ids(&self) -> std::ops::Range<NodeId> {
-        0..NodeId::try_from(self.nodes.len()).expect("fewer than 4 billion operators")
-    }
-
-    /// In the JVM a processor with a name takes no number, unlike other operators. If it is the
-    /// last that took one, the number is given back.
-    fn give_back_number(&mut self, node: NodeId) {
-        const UNNUMBERED: [&str; 2] = ["KSTREAM-PROCESSOR-", "KSTREAM-PROCESSVALUES-"];
-        let name = &self.node(node).name;
-        let [part] = &name.parts[..] else { return };
-        let is_last = part.generated.index + 1 == self.counter.next();
-        if is_last && UNNUMBERED.contains(&part.generated.prefix.as_str()) {
-            self.counter.give_back();
-            self.nodes[node as usize].name.parts.clear();
-        }
-    }
-
-    /// A number for the store of a node that was called without one.
-    fn burn_store_of(&mut self, node: NodeId) -> Generated {
-        let name = &self.node(node).name;
-        let prefix = name.parts.first().map_or(String::new(), |part| part.generated.prefix.clone());
-        let next = self.counter.next();
-        let Some((first, last)) = name.burned().filter(|(_, last)| last + 1 == next) else {
-            return self.counter.burn_store(&prefix);
-        };
-        // Nothing was burned since: the store comes before the operator, as in the JVM.
-        self.counter.burn(&prefix);
-        debug_assert!(first <= last);
-        for part in &mut self.nodes[node as usize].name.parts {
-            part.generated.index += 1;
-        }
-        Generated { prefix: format!("{prefix}STATE-STORE-"), index: first }
-    }
-
-    /// The topics that a source or repartition node reads. None for a pattern.
-    pub(crate) fn topics_read(&self, id: NodeId) -> Vec<String> {
-        match &self.node(id).kind {
-            Kind::Source(source) if !source.pattern => source.topics.clone(),
-            Kind::Repartition(_) => vec![self.repartition_topic(id)],
-            _ => Vec::new(),
-        }
-    }
-
-    /// The names of a repartition node's sink, filter and source.
-    pub(crate) fn repartition_names(&self, id: NodeId) -> [String; 3] {
-        if is_generated_stream_name(&self.repartition_base(id)) {
-            let name = &self.node(id).name;
-            return [name.part(0), name.part(1), name.part(2)];
-        }
-        let topic = self.repartition_topic(id);
-        [format!("{topic}-sink"), format!("{topic}-filter"), format!("{topic}-source")]
-    }
-
-    /// The topic of a repartition node, without the application's id.
-    pub(crate) fn repartition_topic(&self, id: NodeId) -> String {
-        format!("{}-repartition", self.repartition_base(id))
-    }
-
-    /// What a repartition node's topic is named after.
-    pub(crate) fn repartition_base(&self, id: NodeId) -> String {
-        match &self.node(id).kind {
-            Kind::Repartition(repartition) => match &repartition.base {
-                RepartitionBase::Given(name) => {
-                    name.strip_suffix("-repartition").unwrap_or(name).to_owned()
-                }
-                RepartitionBase::Store(store) => store.to_string(),
-                RepartitionBase::Operator(of) => self.node(*of).name.main(),
-                RepartitionBase::Generated(name) => name.clone(),
-            },
-            _ => self.node(id).name.main(),
-        }
-    }
-
-    /// Whether a repartition node's topic is named after a counter.
-    pub(crate) fn is_generated(&self, id: NodeId) -> bool {
-        let Kind::Repartition(repartition) = &self.node(id).kind else { return false };
-        match &repartition.base {
-            RepartitionBase::Given(_) => false,
-            RepartitionBase::Store(store) => matches!(store, StoreName::Generated(_)),
-            RepartitionBase::Operator(of) => self.node(*of).name.given.is_none(),
-            RepartitionBase::Generated(_) => true,
-        }
-    }
-
-    /// The nodes that read the topics which the records of `id` come from.
-    pub(crate) fn origins(&self, id: NodeId) -> BTreeSet<NodeId> {
-        let (mut seen, mut origins) = (BTreeSet::new(), BTreeSet::new());
-        let mut open = vec![id];
-        while let Some(id) = open.pop() {
-            if !seen.insert(id) {
-                continue;
-            }
-            if self.node(id).kind.begins_a_subtopology() {
-                origins.insert(id);
-            } else {
-                open.extend(&self.node(id).parents);
-            }
-        }
-        origins
     }
 }

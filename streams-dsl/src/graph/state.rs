@@ -1,0 +1,114 @@
+//! What passes and lowering ask the graph.
+
+use std::collections::BTreeSet;
+
+use super::names::is_generated_stream_name;
+use super::node::{GraphNode, Kind, NodeId, RepartitionBase};
+use super::{Generated, GraphState, StoreName};
+
+impl GraphState {
+    pub(crate) fn node(&self, id: NodeId) -> &GraphNode {
+        &self.nodes[id as usize]
+    }
+
+    pub(crate) fn ids(&self) -> std::ops::Range<NodeId> {
+        0..NodeId::try_from(self.nodes.len()).expect("fewer than 4 billion operators")
+    }
+
+    /// In the JVM a processor with a name takes no number, unlike other operators. If it is the
+    /// last that took one, the number is given back.
+    pub(super) fn give_back_number(&mut self, node: NodeId) {
+        const UNNUMBERED: [&str; 2] = ["KSTREAM-PROCESSOR-", "KSTREAM-PROCESSVALUES-"];
+        let name = &self.node(node).name;
+        let [part] = &name.parts[..] else { return };
+        let is_last = part.generated.index + 1 == self.counter.next();
+        if is_last && UNNUMBERED.contains(&part.generated.prefix.as_str()) {
+            self.counter.give_back();
+            self.nodes[node as usize].name.parts.clear();
+        }
+    }
+
+    /// A number for the store of a node that was called without one.
+    pub(super) fn burn_store_of(&mut self, node: NodeId) -> Generated {
+        let name = &self.node(node).name;
+        let prefix = name.parts.first().map_or(String::new(), |part| part.generated.prefix.clone());
+        let next = self.counter.next();
+        let Some((first, last)) = name.burned().filter(|(_, last)| last + 1 == next) else {
+            return self.counter.burn_store(&prefix);
+        };
+        // Nothing was burned since: the store comes before the operator, as in the JVM.
+        self.counter.burn(&prefix);
+        debug_assert!(first <= last);
+        for part in &mut self.nodes[node as usize].name.parts {
+            part.generated.index += 1;
+        }
+        Generated { prefix: format!("{prefix}STATE-STORE-"), index: first }
+    }
+
+    /// The topics that a source or repartition node reads. None for a pattern.
+    pub(crate) fn topics_read(&self, id: NodeId) -> Vec<String> {
+        match &self.node(id).kind {
+            Kind::Source(source) if !source.pattern => source.topics.clone(),
+            Kind::Repartition(_) => vec![self.repartition_topic(id)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The names of a repartition node's sink, filter and source.
+    pub(crate) fn repartition_names(&self, id: NodeId) -> [String; 3] {
+        if is_generated_stream_name(&self.repartition_base(id)) {
+            let name = &self.node(id).name;
+            return [name.part(0), name.part(1), name.part(2)];
+        }
+        let topic = self.repartition_topic(id);
+        [format!("{topic}-sink"), format!("{topic}-filter"), format!("{topic}-source")]
+    }
+
+    /// The topic of a repartition node, without the application's id.
+    pub(crate) fn repartition_topic(&self, id: NodeId) -> String {
+        format!("{}-repartition", self.repartition_base(id))
+    }
+
+    /// What a repartition node's topic is named after.
+    pub(crate) fn repartition_base(&self, id: NodeId) -> String {
+        match &self.node(id).kind {
+            Kind::Repartition(repartition) => match &repartition.base {
+                RepartitionBase::Given(name) => {
+                    name.strip_suffix("-repartition").unwrap_or(name).to_owned()
+                }
+                RepartitionBase::Store(store) => store.to_string(),
+                RepartitionBase::Operator(of) => self.node(*of).name.main(),
+                RepartitionBase::Generated(name) => name.clone(),
+            },
+            _ => self.node(id).name.main(),
+        }
+    }
+
+    /// Whether a repartition node's topic is named after a counter.
+    pub(crate) fn is_generated(&self, id: NodeId) -> bool {
+        let Kind::Repartition(repartition) = &self.node(id).kind else { return false };
+        match &repartition.base {
+            RepartitionBase::Given(_) => false,
+            RepartitionBase::Store(store) => matches!(store, StoreName::Generated(_)),
+            RepartitionBase::Operator(of) => self.node(*of).name.given.is_none(),
+            RepartitionBase::Generated(_) => true,
+        }
+    }
+
+    /// The nodes that read the topics which the records of `id` come from.
+    pub(crate) fn origins(&self, id: NodeId) -> BTreeSet<NodeId> {
+        let (mut seen, mut origins) = (BTreeSet::new(), BTreeSet::new());
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            if self.node(id).kind.begins_a_subtopology() {
+                origins.insert(id);
+            } else {
+                open.extend(&self.node(id).parents);
+            }
+        }
+        origins
+    }
+}

@@ -50,7 +50,13 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             *count = Some(Held::new(count.as_deref().copied().unwrap_or(0).saturating_add(1)));
             Ok(())
         };
-        self.aggregate_in(Call::new("count"), "KSTREAM-AGGREGATE-", None, store.into(), step)
+        self.aggregate_in(
+            Call::new("count"),
+            "KSTREAM-AGGREGATE-",
+            None,
+            store.into(),
+            Arc::new(step),
+        )
     }
 
     /// Combines the values of each key. The first value is the first aggregate.
@@ -68,7 +74,13 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             Ok(())
         };
         let inherited = self.graph.value_serde(self.node);
-        self.aggregate_in(Call::new("reduce"), "KSTREAM-REDUCE-", inherited, store.into(), step)
+        self.aggregate_in(
+            Call::new("reduce"),
+            "KSTREAM-REDUCE-",
+            inherited,
+            store.into(),
+            Arc::new(step),
+        )
     }
 
     /// Adds each record to the aggregate of its key, which begins as `init` makes it.
@@ -93,7 +105,13 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             f(key, value, aggregate.get_or_insert_with(|| Held::new(init())).make_mut());
             Ok(())
         };
-        self.aggregate_in(Call::new("aggregate"), "KSTREAM-AGGREGATE-", None, store.into(), step)
+        self.aggregate_in(
+            Call::new("aggregate"),
+            "KSTREAM-AGGREGATE-",
+            None,
+            store.into(),
+            Arc::new(step),
+        )
     }
 
     /// As [`aggregate`](Self::aggregate), where `None` is "no aggregate": set it to delete the key.
@@ -110,7 +128,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             Ok(())
         };
         let call = Call::new("aggregate_option");
-        self.aggregate_in(call, "KSTREAM-AGGREGATE-", None, store.into(), step)
+        self.aggregate_in(call, "KSTREAM-AGGREGATE-", None, store.into(), Arc::new(step))
     }
 
     /// As [`aggregate`](Self::aggregate), for closures that can fail: then the aggregate is as
@@ -130,7 +148,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             Ok(())
         };
         let call = Call::new("try_aggregate");
-        self.aggregate_in(call, "KSTREAM-AGGREGATE-", None, store.into(), step)
+        self.aggregate_in(call, "KSTREAM-AGGREGATE-", None, store.into(), Arc::new(step))
     }
 
     /// The common shape: a store name, the operator's name, then the repartition topic's, as in the
@@ -142,7 +160,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         prefix: &'static str,
         inherited: Option<SerdeRef<A>>,
         options: Materialized<K, A, KeyValueKind>,
-        step: impl Fn(&K, V, &mut Option<Held<A>>) -> Result<(), BoxError> + Send + Sync + 'static,
+        step: Arc<Step<K, V, A>>,
     ) -> KTable<K, A> {
         let store = self.graph.store_name(options.name.as_deref(), prefix);
         let name = self.graph.name(None, &[(prefix, "")]);
@@ -150,7 +168,6 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let value = options.value.resolve(inherited.as_ref());
         let stored = stored(&self.graph, call, key, value, options.settings);
         let parent = self.keyed(&store);
-        let step: Arc<Step<K, V, A>> = Arc::new(step);
         let table = NewTable {
             node: NewNode::new(call, name, &[parent], Kind::Table),
             origin: Origin::Own,

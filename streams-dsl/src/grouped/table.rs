@@ -58,7 +58,13 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             }
             Ok(())
         };
-        self.aggregate_in(Call::new("count"), "KTABLE-AGGREGATE-", None, store.into(), step)
+        self.aggregate_in(
+            Call::new("count"),
+            "KTABLE-AGGREGATE-",
+            None,
+            store.into(),
+            Arc::new(step),
+        )
     }
 
     /// Combines the values of each group: `add(reduced, value)`, and `subtract(reduced, value)`,
@@ -85,7 +91,13 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             Ok(())
         };
         let inherited = self.graph.value_serde(self.node);
-        self.aggregate_in(Call::new("reduce"), "KTABLE-REDUCE-", inherited, store.into(), step)
+        self.aggregate_in(
+            Call::new("reduce"),
+            "KTABLE-REDUCE-",
+            inherited,
+            store.into(),
+            Arc::new(step),
+        )
     }
 
     /// Adds each row to the aggregate of its group, which begins as `init` makes it, and subtracts
@@ -108,7 +120,13 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             }
             Ok(())
         };
-        self.aggregate_in(Call::new("aggregate"), "KTABLE-AGGREGATE-", None, store.into(), step)
+        self.aggregate_in(
+            Call::new("aggregate"),
+            "KTABLE-AGGREGATE-",
+            None,
+            store.into(),
+            Arc::new(step),
+        )
     }
 
     /// As [`aggregate`](Self::aggregate), where `None` is "no aggregate": set it to delete the
@@ -134,7 +152,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             Ok(())
         };
         let call = Call::new("aggregate_option");
-        self.aggregate_in(call, "KTABLE-AGGREGATE-", None, store.into(), step)
+        self.aggregate_in(call, "KTABLE-AGGREGATE-", None, store.into(), Arc::new(step))
     }
 
     /// The common shape: a store name, the repartition topic's sink and source, then the operator.
@@ -145,10 +163,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         prefix: &'static str,
         inherited: Option<SerdeRef<A>>,
         options: Materialized<K, A, KeyValueKind>,
-        step: impl Fn(&K, Change<V>, &mut Option<Held<A>>) -> Result<(), BoxError>
-        + Send
-        + Sync
-        + 'static,
+        step: Arc<Step<K, V, A>>,
     ) -> KTable<K, A> {
         let store = self.graph.store_name(options.name.as_deref(), prefix);
         let key = options.key.resolve(self.graph.key_serde(self.node).as_ref());
@@ -156,7 +171,6 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let stored = stored(&self.graph, call, key, value, options.settings);
         let (parent, is_first) = self.repartition(&store);
         let name = self.graph.name(None, &[(prefix, "")]);
-        let step: Arc<Step<K, V, A>> = Arc::new(step);
         let table = NewTable {
             node: NewNode::new(call, name, &[parent], Kind::Table),
             origin: Origin::Own,

@@ -16,7 +16,7 @@ mod time;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use streams_core::processor::{ProcessorContext, process_fn};
+use streams_core::processor::{Processor, ProcessorContext};
 use streams_core::{BoxError, Data, SerdeRef};
 
 use crate::graph::{Call, Graph, Keeps, Kind, NewNode, NodeId};
@@ -78,6 +78,32 @@ impl Operator {
     }
 }
 
+/// What a stateless operator does with a record.
+type Function<K, V, K2, V2> =
+    dyn Fn(&(), K, V, &mut ProcessorContext<'_, K2, V2>) -> Result<(), BoxError> + Send + Sync;
+
+/// Any stateless operator.
+struct Stateless<K, V, K2, V2> {
+    f: Arc<Function<K, V, K2, V2>>,
+}
+
+impl<K: Data, V: Data, K2: Data, V2: Data> Processor for Stateless<K, V, K2, V2> {
+    type KIn = K;
+    type VIn = V;
+    type KOut = K2;
+    type VOut = V2;
+
+    #[inline]
+    fn process(
+        &mut self,
+        key: K,
+        value: V,
+        ctx: &mut ProcessorContext<'_, K2, V2>,
+    ) -> Result<(), BoxError> {
+        (self.f)(&(), key, value, ctx)
+    }
+}
+
 impl<K: Data, V: Data> KStream<K, V> {
     /// Appends an operator without stores.
     #[track_caller]
@@ -92,13 +118,22 @@ impl<K: Data, V: Data> KStream<K, V> {
             + Sync
             + 'static,
     {
+        self.add_stateless(operator, Arc::new(f))
+    }
+
+    /// Not generic over the closure: one more operator between the same types costs little.
+    #[track_caller]
+    fn add_stateless<K2: Data, V2: Data>(
+        &self,
+        operator: Operator,
+        f: Arc<Function<K, V, K2, V2>>,
+    ) -> KStream<K2, V2> {
         let name = self.graph.name(None, &[(operator.prefix, "")]);
-        let f = Arc::new(f);
         let node = NewNode::new(operator.call, name, &[self.node], Kind::Stream)
             .changes_key(operator.changes_key)
             .keeps(operator.keeps)
             .lower(move |lowering| {
-                lowering.processor::<K, V, _, _>((), move |(), _| process_fn((), f.clone()));
+                lowering.processor::<K, V, _, _>((), move |(), _| Stateless { f: f.clone() });
             });
         KStream::new(self.graph.clone(), self.graph.add(node))
     }

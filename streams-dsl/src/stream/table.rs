@@ -114,7 +114,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         call: Call,
         table: &KTable<K, V2>,
-        joiner: Joiner<impl Fn(&K, V, Option<&V2>) -> Option<W> + Send + Sync + 'static>,
+        joiner: Joiner<K, V, V2, W>,
         options: Option<Joined<K, V>>,
     ) -> KStream<K, W> {
         let right = self.graph.own(call, &table.graph, table.node, self.node);
@@ -127,7 +127,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let stream = self.keyed(call, &naming, auto, serdes, &advice);
         let name = self.graph.name(naming.given(), &[(joiner.prefix, "")]);
         self.graph.copartition(stream, right);
-        let f = Arc::new(joiner.f);
+        let f = joiner.f;
         let node = NewNode::new(call, name, &[stream, right], Kind::Stream)
             .keeps(Keeps::Key)
             .asks(Ask { of: right, old: false, read: true })
@@ -174,21 +174,19 @@ impl<K: Data, V: Data> KStream<K, Option<V>> {
 }
 
 /// A closure that joins, and the prefix of the join's generated name.
-struct Joiner<F> {
-    f: F,
+struct Joiner<K, V, V2, W> {
+    f: Arc<dyn Fn(&K, V, Option<&V2>) -> Option<W> + Send + Sync>,
     prefix: &'static str,
 }
 
-fn inner<K, V, V2, W>(
-    f: impl Fn(&K, V, &V2) -> W + Send + Sync + 'static,
-) -> Joiner<impl Fn(&K, V, Option<&V2>) -> Option<W> + Send + Sync + 'static> {
+fn inner<K, V, V2, W>(f: impl Fn(&K, V, &V2) -> W + Send + Sync + 'static) -> Joiner<K, V, V2, W> {
     let f = move |key: &K, value: V, row: Option<&V2>| row.map(|row| f(key, value, row));
-    Joiner { f, prefix: "KSTREAM-JOIN-" }
+    Joiner { f: Arc::new(f), prefix: "KSTREAM-JOIN-" }
 }
 
 fn left<K, V, V2, W>(
     f: impl Fn(&K, V, Option<&V2>) -> W + Send + Sync + 'static,
-) -> Joiner<impl Fn(&K, V, Option<&V2>) -> Option<W> + Send + Sync + 'static> {
+) -> Joiner<K, V, V2, W> {
     let f = move |key: &K, value: V, row: Option<&V2>| Some(f(key, value, row));
-    Joiner { f, prefix: "KSTREAM-LEFTJOIN-" }
+    Joiner { f: Arc::new(f), prefix: "KSTREAM-LEFTJOIN-" }
 }

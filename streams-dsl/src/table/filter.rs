@@ -13,23 +13,18 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// The rows for which `f` holds. A row for which it does not hold any more is deleted.
     #[track_caller]
     pub fn filter(&self, f: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
-        self.filter_if(Call::new("filter"), f)
+        self.filter_if(Call::new("filter"), Arc::new(f))
     }
 
     /// The rows for which `f` does not hold.
     #[track_caller]
     pub fn filter_not(&self, f: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
-        self.filter_if(Call::new("filter_not"), move |key, value| !f(key, value))
+        self.filter_if(Call::new("filter_not"), Arc::new(move |key: &K, value: &V| !f(key, value)))
     }
 
     #[track_caller]
-    fn filter_if(
-        &self,
-        call: Call,
-        f: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
-    ) -> KTable<K, V> {
+    fn filter_if(&self, call: Call, f: Arc<Predicate<K, V>>) -> KTable<K, V> {
         let name = self.graph.name(None, &[("KTABLE-FILTER-", "")]);
-        let f = Arc::new(f);
         let table = NewTable::derived(call, name, &[self.node], Keeps::Both);
         let table = table.lower(move |lowering| {
             let parts = lowering.table_parts::<K, V>();
@@ -48,15 +43,14 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 }
 
-struct FilterRows<K, V, F> {
-    f: Arc<F>,
+type Predicate<K, V> = dyn Fn(&K, &V) -> bool + Send + Sync;
+
+struct FilterRows<K, V> {
+    f: Arc<Predicate<K, V>>,
     output: TableOutput<K, V>,
 }
 
-impl<K: Data, V: Data, F> Processor for FilterRows<K, V, F>
-where
-    F: Fn(&K, &V) -> bool + Send + Sync + 'static,
-{
+impl<K: Data, V: Data> Processor for FilterRows<K, V> {
     type KIn = K;
     type VIn = Change<V>;
     type KOut = K;

@@ -1,6 +1,5 @@
 //! `KTable::group_by`.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use streams_core::processor::{Processor, ProcessorContext};
@@ -31,8 +30,16 @@ impl<K: Data, V: Data> KTable<K, V> {
         f: impl Fn(&K, &V) -> (K2, V2) + Send + Sync + 'static,
         repartition_topic: impl Into<Grouped<K2, V2>>,
     ) -> KGroupedTable<K2, V2> {
-        let call = Call::new("group_by");
-        let options = repartition_topic.into();
+        self.group_in(Call::new("group_by"), Arc::new(f), repartition_topic.into())
+    }
+
+    #[track_caller]
+    fn group_in<K2: Data, V2: Data>(
+        &self,
+        call: Call,
+        f: Arc<Selector<K, V, K2, V2>>,
+        options: Grouped<K2, V2>,
+    ) -> KGroupedTable<K2, V2> {
         let name = self.graph.name(options.name.as_deref(), &[("KTABLE-SELECT-", "")]);
         let (key, value) = (options.key.resolve(None), options.value.resolve(None));
         if key.is_none() || value.is_none() {
@@ -42,7 +49,6 @@ impl<K: Data, V: Data> KTable<K, V> {
             );
             self.graph.mistake(call, message);
         }
-        let f = Arc::new(f);
         let serdes = key.clone().zip(value.clone());
         let select = NewNode::new(call, name, &[self.node], Kind::Stream)
             .changes_key(true)
@@ -56,7 +62,6 @@ impl<K: Data, V: Data> KTable<K, V> {
                     key: key.clone(),
                     value: value.clone(),
                     bytes: (Vec::new(), Vec::new()),
-                    rows: PhantomData,
                 });
             });
         let select = self.graph.add(select);
@@ -66,22 +71,18 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 }
 
+type Selector<K, V, K2, V2> = dyn Fn(&K, &V) -> (K2, V2) + Send + Sync;
+
 /// Makes one change of each group of the changes of the rows.
-struct SelectRows<K, V, K2, V2, F> {
-    f: Arc<F>,
+struct SelectRows<K, V, K2, V2> {
+    f: Arc<Selector<K, V, K2, V2>>,
     key: SerdeRef<K2>,
     value: SerdeRef<V2>,
     /// Two keys as bytes, while they are compared.
     bytes: (Vec<u8>, Vec<u8>),
-    rows: PhantomData<fn(K, V)>,
 }
 
-impl<K, V, K2, V2, F> SelectRows<K, V, K2, V2, F>
-where
-    K2: Data,
-    V2: Data,
-    F: Fn(&K, &V) -> (K2, V2),
-{
+impl<K, V, K2: Data, V2: Data> SelectRows<K, V, K2, V2> {
     /// The row as its group sees it; none without a key or a value.
     fn select(&self, key: &K, value: Option<Held<V>>) -> Option<(K2, Held<V2>)> {
         let (key, value) = (self.f)(key, &*value?);
@@ -101,10 +102,7 @@ where
     }
 }
 
-impl<K: Data, V: Data, K2: Data, V2: Data, F> Processor for SelectRows<K, V, K2, V2, F>
-where
-    F: Fn(&K, &V) -> (K2, V2) + Send + Sync + 'static,
-{
+impl<K: Data, V: Data, K2: Data, V2: Data> Processor for SelectRows<K, V, K2, V2> {
     type KIn = K;
     type VIn = Change<V>;
     type KOut = K2;

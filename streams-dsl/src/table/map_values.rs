@@ -14,7 +14,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// depend on nothing else; or give the result a store with [`materialize`](Self::materialize).
     #[track_caller]
     pub fn map_values<W: Data>(&self, f: impl Fn(&V) -> W + Send + Sync + 'static) -> KTable<K, W> {
-        self.map_rows(Call::new("map_values"), move |_, value| f(value))
+        self.map_rows(Call::new("map_values"), Arc::new(move |_: &K, value: &V| f(value)))
     }
 
     /// As [`map_values`](Self::map_values), with the key to look at.
@@ -23,17 +23,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         &self,
         f: impl Fn(&K, &V) -> W + Send + Sync + 'static,
     ) -> KTable<K, W> {
-        self.map_rows(Call::new("map_values_with_key"), f)
+        self.map_rows(Call::new("map_values_with_key"), Arc::new(f))
     }
 
     #[track_caller]
-    fn map_rows<W: Data>(
-        &self,
-        call: Call,
-        f: impl Fn(&K, &V) -> W + Send + Sync + 'static,
-    ) -> KTable<K, W> {
+    fn map_rows<W: Data>(&self, call: Call, f: Arc<Mapper<K, V, W>>) -> KTable<K, W> {
         let name = self.graph.name(None, &[("KTABLE-MAPVALUES-", "")]);
-        let f = Arc::new(f);
         let table = NewTable::derived(call, name, &[self.node], Keeps::Key);
         let table = table.lower(move |lowering| {
             let parts = lowering.table_parts::<K, W>();
@@ -49,23 +44,20 @@ impl<K: Data, V: Data> KTable<K, V> {
             lowering.processor::<K, Change<V>, _, _>(parts.stores(), move |stores, _| MapRows {
                 f: f.clone(),
                 output: parts.output(&stores),
-                value: std::marker::PhantomData,
             });
         });
         table.add(&self.graph)
     }
 }
 
-struct MapRows<K, V, W, F> {
-    f: Arc<F>,
+type Mapper<K, V, W> = dyn Fn(&K, &V) -> W + Send + Sync;
+
+struct MapRows<K, V, W> {
+    f: Arc<Mapper<K, V, W>>,
     output: TableOutput<K, W>,
-    value: std::marker::PhantomData<fn(V)>,
 }
 
-impl<K: Data, V: Data, W: Data, F> Processor for MapRows<K, V, W, F>
-where
-    F: Fn(&K, &V) -> W + Send + Sync + 'static,
-{
+impl<K: Data, V: Data, W: Data> Processor for MapRows<K, V, W> {
     type KIn = K;
     type VIn = Change<V>;
     type KOut = K;

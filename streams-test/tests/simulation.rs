@@ -321,3 +321,24 @@ fn memory_stays_in_the_budget_by_early_commits() {
     let changelog: i64 = (0..PARTITIONS).map(|p| end(simulation.cluster(), CHANGELOG, p)).sum();
     assert!(changelog > 20_000, "only {changelog} rows were committed within the hour");
 }
+
+/// Repartition topics keep everything that was not processed, and nothing else.
+#[test]
+fn processed_records_of_repartition_topics_are_deleted() {
+    let config = config().set("repartition.purge.interval.ms", 1_000);
+    let mut simulation = Simulation::new(topology(), config, 4);
+    simulation.cluster().create_topic("words", PARTITIONS).unwrap();
+    simulation.cluster().create_topic("out", PARTITIONS).unwrap();
+    write(simulation.cluster(), 0, 100);
+    simulation.start_instance();
+    simulation.run_until("the input is processed", is_drained);
+    simulation.run_for(Duration::from_secs(3));
+    for partition in 0..PARTITIONS {
+        let topic = "app-again-repartition";
+        let left = simulation.cluster().read(topic, partition, 0, Isolation::ReadUncommitted);
+        assert!(left.is_empty(), "{} records are left in {partition}", left.len());
+    }
+    write(simulation.cluster(), 100, 150);
+    simulation.run_until("more input is processed", is_drained);
+    assert_eq!(table(simulation.cluster(), "out"), expected(150));
+}

@@ -21,6 +21,7 @@ mod offset_reset;
 mod partition_group;
 mod reconcile;
 mod record_collector;
+mod repartition_purge;
 pub mod restorer;
 pub mod state;
 pub mod step;

@@ -15,6 +15,7 @@ use super::task_creation::ReadyTask;
 use super::task_plan::PlannedInput;
 use crate::client::{
     Admin, Call, ClientErrorKind, Each, FetchSlot, FetchedBatch, Fetcher, OffsetToCommit, Tag,
+    TopicPartition,
 };
 use crate::error::StreamsError;
 use crate::record::Timestamp;
@@ -51,6 +52,17 @@ struct Input {
     ready: bool,
     committed: OffsetToCommit,
     resetting: Option<Call<Each<i64>>>,
+    purge: Purge,
+}
+
+/// The committed position of an input that only we read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Purge {
+    is_repartition: bool,
+    /// By the last commit that ended.
+    committed: i64,
+    /// Everything before was deleted.
+    purged: i64,
 }
 
 struct StoreState {
@@ -85,6 +97,10 @@ impl StreamTask {
                 leader_epoch: -1,
                 metadata: position.metadata,
             };
+            let application_id = &shared.config.application_id;
+            let topic = &input.partition.topic;
+            let is_repartition = shared.topology.is_repartition_topic(topic, application_id);
+            let purge = Purge { is_repartition, ..Purge::default() };
             inputs.push(Input {
                 plan: input,
                 slot,
@@ -93,6 +109,7 @@ impl StreamTask {
                 ready: true,
                 committed,
                 resetting: None,
+                purge,
             });
         }
         let mut task_stores = Vec::with_capacity(stores.len());
@@ -413,6 +430,9 @@ impl StreamTask {
     /// Step 3 of a commit: the sealed layers are part of the state.
     pub(crate) fn committed(&mut self, attempt: Attempt, collector: &Collector, wall_time_ms: i64) {
         let stream_time_ms = self.sealed_stream_time.as_millis();
+        for input in &mut self.inputs {
+            input.purge.committed = input.committed.offset;
+        }
         for (layers, store) in self.task.layers_mut().zip(&self.stores) {
             if layers.sealed_bytes() == 0 {
                 continue;
@@ -426,6 +446,23 @@ impl StreamTask {
             };
             layers.commit(attempt, StoreMetadata { stream_time_ms, wall_time_ms, ..metadata });
         }
+    }
+
+    /// Whether `take_purgeable` has something.
+    pub(crate) fn has_purgeable(&self) -> bool {
+        self.inputs.iter().any(|input| input.purge.is_due())
+    }
+
+    /// The positions below which the records of repartition topics are needed no more, as far as
+    /// they have moved since this was last asked.
+    pub(crate) fn take_purgeable(&mut self) -> Vec<(TopicPartition, i64)> {
+        let moved = self.inputs.iter_mut().filter(|input| input.purge.is_due());
+        moved
+            .map(|input| {
+                input.purge.purged = input.purge.committed;
+                (input.plan.partition.clone(), input.purge.committed)
+            })
+            .collect()
     }
 
     /// Hands committed layers that are large or old to `apply`.
@@ -482,6 +519,12 @@ impl StreamTask {
 
     fn error(&self, error: TaskError) -> StreamsError {
         task_error(error, &self.shared)
+    }
+}
+
+impl Purge {
+    fn is_due(&self) -> bool {
+        self.is_repartition && self.committed > self.purged
     }
 }
 

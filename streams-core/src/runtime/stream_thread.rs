@@ -12,6 +12,7 @@ use super::commit::CommitAttempt;
 use super::instance::InstanceShared;
 use super::mailbox::{Mailbox, Postbox};
 use super::record_collector::{Collector, Lent};
+use super::repartition_purge::RepartitionPurge;
 use super::restorer::{RestoreDone, RestoreJob};
 use super::state::ThreadState;
 use super::step::Next;
@@ -53,6 +54,7 @@ pub struct StreamThread {
     pub(crate) progress: bool,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) probe: Option<BrokerProbe>,
+    pub(crate) purge: RepartitionPurge,
     pub(crate) restores: RestorePostboxes,
     pub(crate) restored: Mailbox<RestoreDone>,
     applies: Postbox<ApplyRequest>,
@@ -109,6 +111,8 @@ impl StreamThread {
     pub fn new(parts: ThreadParts) -> Self {
         let ThreadParts { index, shared, wake, .. } = parts;
         let next_commit = shared.clock.now() + shared.config.commit_interval;
+        let purge = shared.clock.now() + shared.config.repartition_purge_interval;
+        let purge = RepartitionPurge::new(purge);
         let probe = Some(BrokerProbe::new(shared.clock.now()));
         Self {
             name: shared.thread_name(index),
@@ -131,6 +135,7 @@ impl StreamThread {
             progress: false,
             stopping: None,
             probe,
+            purge,
             restores: parts.restores,
             restored: Mailbox::new(wake.clone()),
             applies: parts.applies,
@@ -199,6 +204,7 @@ impl StreamThread {
             self.begin_commit(now)?;
         }
         self.apply_layers();
+        self.purge_repartition_topics(now);
         self.publish_state();
         Ok(self.next(now))
     }
@@ -332,6 +338,9 @@ impl StreamThread {
             }
         };
         until(self.commit_deadline());
+        if self.tasks.values().any(StreamTask::has_purgeable) {
+            until(self.purge.next());
+        }
         until(self.probe.as_ref().and_then(BrokerProbe::retry_at));
         if self.commit.is_none() && self.tasks.values().any(StreamTask::needs_commit) {
             until(Some(self.next_commit));

@@ -314,12 +314,12 @@ impl ProcessorTask {
         })
     }
 
-    /// The layers of its stores, in the order of [`Topology::stores`]: to commit and to apply.
+    /// The layers of its stores, in the order of [`Topology::stores`](crate::Topology::stores): to commit and to apply.
     pub fn layers_mut(&mut self) -> impl ExactSizeIterator<Item = &mut LayeredStore> {
         self.state.stores.iter_mut().map(|store| store.layers_mut())
     }
 
-    /// The layers of its stores, in the order of [`Topology::stores`].
+    /// The layers of its stores, in the order of [`Topology::stores`](crate::Topology::stores).
     pub fn layers(&self) -> impl ExactSizeIterator<Item = &LayeredStore> {
         self.state.stores.iter().map(|store| store.layers())
     }

@@ -79,6 +79,17 @@ async fn an_input_topic_is_missing() {
 }
 
 #[tokio::test]
+async fn an_output_topic_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = cluster(&[("numbers", 1)]);
+    let value = 7i64.to_be_bytes();
+    cluster.append("numbers", 0, record(Some(b"k"), Some(&value), 1)).unwrap();
+    let error = failure(counting(), config(&cluster, dir.path())).await;
+    println!("{error}");
+    says(&error, &["counts-out", "create"]);
+}
+
+#[tokio::test]
 async fn an_internal_topic_has_the_wrong_number_of_partitions() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = cluster(&[("numbers", 4), ("app-by-number-repartition", 3), ("counts-out", 1)]);

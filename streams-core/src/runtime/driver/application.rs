@@ -28,10 +28,11 @@ use crate::topology::Topology;
 /// An application that runs.
 pub struct Application {
     inner: Arc<Inner>,
-    io: IoRuntime,
 }
 
 struct Inner {
+    /// Lives as long as any thread: a last commit needs its connections.
+    io: IoRuntime,
     shared: Arc<InstanceShared>,
     clients: Arc<dyn ClientSupplier>,
     /// Of each stream thread that lives or is being replaced.
@@ -83,6 +84,7 @@ impl Application {
         let instance = Instance::new(shared.clone(), &*clients, &wakes)?;
         let new_members = Mailbox::new(members.clone());
         let inner = Arc::new(Inner {
+            io,
             clients,
             commands: Mutex::new(instance.threads.iter().map(StreamThread::commands).collect()),
             new_members: new_members.postbox(),
@@ -108,7 +110,7 @@ impl Application {
         for (thread, notifier) in threads.into_iter().zip(notifiers) {
             inner.spawn_stream_thread(thread, notifier)?;
         }
-        Ok(Self { inner, io })
+        Ok(Self { inner })
     }
 
     /// The application's state.
@@ -136,7 +138,7 @@ impl Application {
 
     /// Ready when the process is asked to stop.
     pub fn stop_signal(&self) -> impl Future<Output = ()> + use<> {
-        self.io.stop_signal()
+        self.inner.io.stop_signal()
     }
 }
 

@@ -19,8 +19,10 @@ pub(crate) struct Case {
 pub(crate) enum Kind {
     /// The raw librdkafka loop.
     Floor(Keys, Work),
-    /// The library.
+    /// The library, by its Processor API.
     Streams(Keys, Work),
+    /// The library, by its DSL: a count.
+    Dsl(Keys),
     StartUp(Cluster),
     Micro,
 }
@@ -87,6 +89,12 @@ pub(crate) const ALL: &[Case] = &[
         (Keys::U100k, Work::Count(Emission::Update)),
         "count-u100k-floor-update",
     ),
+    Case {
+        name: "count-u100k-dsl",
+        what: "the same by the DSL: group_by_key().count(..).to(..)",
+        kind: Kind::Dsl(Keys::U100k),
+        against: Some("count-u100k-floor-update"),
+    },
     floor("count-z1m-floor-dirty", DIRTY, Keys::Z1m, Work::Count(Emission::Commit)),
     floor("count-z1m-floor-update", UPDATE, Keys::Z1m, Work::Count(Emission::Update)),
     floor("count-z1m-floor-every", EVERY, Keys::Z1m, Work::Count(Emission::Every)),
@@ -96,6 +104,12 @@ pub(crate) const ALL: &[Case] = &[
         (Keys::Z1m, Work::Count(Emission::Update)),
         "count-z1m-floor-update",
     ),
+    Case {
+        name: "count-z1m-dsl",
+        what: "the same by the DSL: group_by_key().count(..).to(..)",
+        kind: Kind::Dsl(Keys::Z1m),
+        against: Some("count-z1m-floor-update"),
+    },
     Case {
         name: "start-embedded",
         what: "start() to RUNNING with a store, embedded cluster",
@@ -154,7 +168,8 @@ pub(crate) fn run_child(arguments: &[String]) -> Result<()> {
     };
     match case.kind {
         Kind::Floor(_, work) => floor::run(&task, work)?,
-        Kind::Streams(_, work) => streams::run(&task, work)?,
+        Kind::Streams(_, work) => streams::run(&task, streams::topology(&task, work)?)?,
+        Kind::Dsl(_) => streams::run(&task, streams::count_by_dsl(&task.input, &task.output())?)?,
         Kind::StartUp(cluster) => {
             print_line(&start_up::run(&task, cluster)?);
             return Ok(());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::broker::Broker;
-use crate::cases::{ALL, Case, Cluster, Kind, Work, changelog_topic, output_topic};
+use crate::cases::{ALL, Case, Cluster, Emission, Kind, Work, changelog_topic, output_topic};
 use crate::check::check;
 use crate::input::{self, Keys};
 use crate::measure::{Sample, now, spin};
@@ -24,10 +24,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     if let Some(broker) = &broker {
         for keys in [Keys::U100k, Keys::Z1m] {
-            let used = |case: &Case| matches!(case.kind, Kind::Floor(of, _) | Kind::Streams(of, _) if of == keys);
-            let started = |case: &Case| case.kind == Kind::StartUp(Cluster::Kafka);
-            if options.cases.iter().any(|case| used(case) || (started(case) && keys == Keys::U100k))
-            {
+            let used = |case: &Case| needs_kafka(case) && keys_of(case.kind) == keys;
+            if options.cases.iter().any(used) {
                 input::fill(broker, keys, options.records)?;
             }
         }
@@ -58,6 +56,22 @@ fn needs_kafka(case: &Case) -> bool {
     !matches!(case.kind, Kind::Micro | Kind::StartUp(Cluster::Embedded))
 }
 
+fn keys_of(kind: Kind) -> Keys {
+    match kind {
+        Kind::Floor(keys, _) | Kind::Streams(keys, _) | Kind::Dsl(keys) => keys,
+        Kind::StartUp(_) | Kind::Micro => Keys::U100k,
+    }
+}
+
+/// What a case writes, for the check.
+fn work_of(kind: Kind) -> Option<Work> {
+    match kind {
+        Kind::Floor(_, work) | Kind::Streams(_, work) => Some(work),
+        Kind::Dsl(_) => Some(Work::Count(Emission::Update)),
+        Kind::StartUp(_) | Kind::Micro => None,
+    }
+}
+
 /// One run of one case.
 struct Run<'a> {
     case: &'a Case,
@@ -73,20 +87,20 @@ impl Run<'_> {
         let topics = self.make_topics(&tag)?;
         let began = now();
         let mut child = self.spawn(&tag)?;
-        if let Kind::Streams(_, _) = self.case.kind {
+        if matches!(self.case.kind, Kind::Streams(..) | Kind::Dsl(_)) {
             self.watch(&mut child, &output_topic(&tag))?;
         }
         drop(child.stdin.take());
         let line = result_line(&mut child)?;
         let wall = now().since(began);
-        match self.case.kind {
-            Kind::Floor(keys, work) | Kind::Streams(keys, work) => {
+        match work_of(self.case.kind) {
+            Some(work) => {
                 results.samples.entry(name).or_default().push(Sample::from_line(&line, wall)?);
                 if let (0, Some(broker)) = (self.round, self.broker) {
-                    check(broker, keys, work, &tag, self.records)?;
+                    check(broker, keys_of(self.case.kind), work, &tag, self.records)?;
                 }
             }
-            Kind::StartUp(_) | Kind::Micro => {
+            None => {
                 let numbers = line.split(' ').map(str::parse::<f64>);
                 let numbers = numbers.collect::<std::result::Result<Vec<_>, _>>()?;
                 results.numbers.entry(name).or_default().push(numbers);
@@ -96,13 +110,6 @@ impl Run<'_> {
             broker.delete_topics(&topics)?;
         }
         Ok(())
-    }
-
-    fn input(&self) -> String {
-        match self.case.kind {
-            Kind::Floor(keys, _) | Kind::Streams(keys, _) => keys.topic(self.records),
-            Kind::StartUp(_) | Kind::Micro => Keys::U100k.topic(self.records),
-        }
     }
 
     /// Makes what the case writes; what is to be deleted afterwards.
@@ -121,7 +128,8 @@ impl Run<'_> {
 
     fn spawn(&self, tag: &str) -> Result<Child> {
         let bootstrap = self.broker.map_or("none:1", |broker| broker.bootstrap.as_str());
-        let (input, records) = (self.input(), self.records.to_string());
+        let input = keys_of(self.case.kind).topic(self.records);
+        let records = self.records.to_string();
         let child = Command::new(std::env::current_exe()?)
             .args(["--case", self.case.name, bootstrap, &input, tag, &records])
             .stdin(Stdio::piped())

@@ -5,17 +5,14 @@ use streams_core::processor::{Processor, ProcessorContext};
 use streams_core::serdes::Bytes;
 use streams_core::stores::{KeyValueHandle, Stores};
 use streams_core::{KafkaStreams, StreamsConfig, Topology};
+use streams_dsl::StreamsBuilder;
 
 use crate::Result;
 use crate::cases::{Task, Work};
 
 /// Runs until the coordinator, which watches the output, closes our input; then closes.
-pub(crate) fn run(task: &Task, work: Work) -> Result<()> {
+pub(crate) fn run(task: &Task, topology: Topology) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let topology = match work {
-        Work::Pass => pass(&task.input, &task.output())?,
-        Work::Count(_) => count(&task.input, &task.output())?,
-    };
     let config = StreamsConfig::new(task.tag.as_str(), task.bootstrap.as_str())
         .state_dir(directory.path())
         .threads(1)
@@ -25,6 +22,13 @@ pub(crate) fn run(task: &Task, work: Work) -> Result<()> {
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     runtime.block_on(streams.close())?;
     Ok(())
+}
+
+pub(crate) fn topology(task: &Task, work: Work) -> Result<Topology> {
+    match work {
+        Work::Pass => pass(&task.input, &task.output()),
+        Work::Count(_) => count(&task.input, &task.output()),
+    }
 }
 
 /// Records as they are.
@@ -42,6 +46,13 @@ pub(crate) fn count(input: &str, output: &str) -> Result<Topology> {
     let stores = Stores::key_value::<Bytes, i64>("counts");
     let counts = builder.add_processor("count", &[&source], stores, |counts, _| Count { counts });
     builder.add_sink("out", &[&counts], output);
+    Ok(builder.build()?)
+}
+
+/// The same with operators.
+pub(crate) fn count_by_dsl(input: &str, output: &str) -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder.stream::<Bytes, Bytes>(input).group_by_key().count("counts").to(output);
     Ok(builder.build()?)
 }
 

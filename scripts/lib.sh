@@ -39,7 +39,9 @@ install_build_tools() {
     need 'command -v python3' python3-minimal
     need 'pkg-config --exists openssl || test -e /usr/include/openssl/ssl.h' libssl-dev
     need 'test -e /usr/include/zlib.h' zlib1g-dev
-    need 'ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/*/libclang*.so* || test -n "${LIBCLANG_PATH:-}"' libclang-dev
+    # The library, and the headers that come with it.
+    need '{ ls /usr/lib/llvm-*/lib/libclang.so* && ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h; } ||
+        test -n "${LIBCLANG_PATH:-}"' libclang-dev
     install_missing_packages
     if ! have cargo && [ -e "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
     if ! have cargo; then

@@ -3,21 +3,24 @@
 //!
 //! 1. `begin`: emissions are flushed, the active layers sealed, the changelogs sent, the producer
 //!    flushed.
-//! 2. The positions of the inputs are committed. Every task that did anything takes part with at
-//!    least one position: that is what fences a member that is no longer one.
+//! 2. The positions of the inputs are committed, under exactly-once with the transaction. Every
+//!    task that did anything takes part with at least one position: that is what fences a member
+//!    that is no longer one.
 //! 3. `committed`: the sealed layers join the committed ones, which the store worker applies to
 //!    the engine later, with their metadata.
 //!
 //! Nothing of an attempt reaches an engine before it is known to be committed. If its outcome is
-//! unknown the same positions are sent again: a repeated commit changes nothing.
+//! unknown the same positions are sent again: a repeated commit changes nothing. What follows when
+//! a transaction is refused, or its producer dies, is in [`transactions`](super::transactions).
 
 use std::time::Duration;
 
 use state_stores::Attempt;
 
+use super::reaction_table::{ErrorReaction, Event, Stage};
 use super::record_collector::Collector;
 use super::stream_thread::StreamThread;
-use crate::client::{Call, ClientError, ClientErrorKind, Each, OffsetToCommit};
+use crate::client::{Call, ClientError, ClientErrorKind, CommitOutcome, Each, OffsetToCommit};
 use crate::error::StreamsError;
 use crate::task_id::TaskId;
 use crate::time::Instant;
@@ -32,6 +35,8 @@ pub(crate) struct CommitAttempt {
     offsets: Vec<OffsetToCommit>,
     stage: CommitStage,
     began: Instant,
+    /// Since when its outcome is unknown.
+    unknown_since: Option<Instant>,
 }
 
 enum CommitStage {
@@ -39,14 +44,35 @@ enum CommitStage {
     Flushing(Call<()>),
     /// Step 2 is due (again) at that time.
     Due(Instant),
-    /// Step 2: waiting for the coordinator.
+    /// Step 2 under at-least-once: waiting for the coordinator of the group.
     Committing(Call<Each<()>>),
+    /// Step 2 under exactly-once: waiting for the coordinator of the transaction.
+    Ending(Call<CommitOutcome>),
+}
+
+/// How far a commit got.
+enum Advance {
+    /// It goes on.
+    Pending,
+    Committed,
+    /// It was given up; what follows was done.
+    GivenUp,
+}
+
+impl CommitAttempt {
+    /// Whether its transaction may be committed by now, for all we know.
+    pub(crate) fn may_be_committed(&self) -> bool {
+        self.unknown_since.is_some() || matches!(self.stage, CommitStage::Ending(_))
+    }
 }
 
 impl StreamThread {
     /// Whether a commit should begin now.
     pub(crate) fn commit_is_due(&self, now: Instant) -> bool {
-        if self.commit.is_some() || !self.tasks.values().any(|task| task.needs_commit()) {
+        if self.commit.is_some()
+            || !self.transactions.is_ready()
+            || !self.tasks.values().any(|task| task.needs_commit())
+        {
             return false;
         }
         now >= self.next_commit
@@ -56,11 +82,12 @@ impl StreamThread {
             || self.dirty_bytes() > self.shared.dirty_bytes_max
     }
 
-    /// Step 1. Does nothing if membership is not proven: a thawed process must not write its old
-    /// values over the changelog of a task's new owner.
+    /// Step 1. Under at-least-once does nothing if membership is not proven: a thawed process must
+    /// not write its old values over the changelog of a task's new owner. What a transaction has
+    /// written is seen by nobody before the group has accepted its positions.
     pub(crate) fn begin_commit(&mut self, now: Instant) -> Result<(), StreamsError> {
         self.next_commit = now + self.shared.config.commit_interval;
-        if self.member.proven_until() <= now {
+        if !self.transactions.exactly_once() && self.member.proven_until() <= now {
             tracing::warn!(thread = %self.name, "no commit: membership is not proven just now");
             self.next_commit = now + RETRY_INTERVAL;
             return Ok(());
@@ -72,12 +99,18 @@ impl StreamThread {
         let mut tasks = Vec::new();
         let mut offsets = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.needs_commit()) {
-            task.prepare_commit(attempt, &mut self.collector, &mut offsets)?;
+            if let Err(error) = task.prepare_commit(attempt, &mut self.collector, &mut offsets) {
+                return self.task_failed(error, now);
+            }
             tasks.push(task.id());
+        }
+        if let Err(error) = Collector::of(&mut self.collector).ensure_transaction() {
+            return self.task_failed(error.into(), now);
         }
         tracing::debug!(tasks = tasks.len(), "sealed, and sent to the changelogs");
         let stage = CommitStage::Flushing(Collector::of(&mut self.collector).flush());
-        self.commit = Some(CommitAttempt { attempt, tasks, offsets, stage, began: now });
+        self.commit =
+            Some(CommitAttempt { attempt, tasks, offsets, stage, began: now, unknown_since: None });
         self.progress = true;
         Ok(())
     }
@@ -85,10 +118,10 @@ impl StreamThread {
     /// Goes on with the commit under way, by one stage: a driver can stop between any two.
     pub(crate) fn poll_commit(&mut self, now: Instant) -> Result<(), StreamsError> {
         let Some(mut commit) = self.commit.take() else { return Ok(()) };
-        if self.advance_commit(&mut commit, now)? {
-            self.end_commit(&commit, now);
-        } else {
-            self.commit = Some(commit);
+        match self.advance_commit(&mut commit, now)? {
+            Advance::Pending => self.commit = Some(commit),
+            Advance::Committed => self.end_commit(&commit, now)?,
+            Advance::GivenUp => {}
         }
         Ok(())
     }
@@ -97,60 +130,123 @@ impl StreamThread {
     pub(crate) fn commit_deadline(&self) -> Option<Instant> {
         match &self.commit.as_ref()?.stage {
             CommitStage::Due(at) => Some(*at),
-            CommitStage::Flushing(_) | CommitStage::Committing(_) => None,
+            CommitStage::Flushing(_) | CommitStage::Committing(_) | CommitStage::Ending(_) => None,
         }
     }
 
-    /// Whether it is committed.
     fn advance_commit(
         &mut self,
         commit: &mut CommitAttempt,
         now: Instant,
-    ) -> Result<bool, StreamsError> {
+    ) -> Result<Advance, StreamsError> {
         match &mut commit.stage {
             CommitStage::Flushing(call) => {
-                let Some(flushed) = call.try_take() else { return Ok(false) };
-                self.check_deliveries()?;
-                flushed.map_err(|error| self.client_error(error, "flush the producer"))?;
+                let Some(flushed) = call.try_take() else { return Ok(Advance::Pending) };
+                self.progress = true;
+                if self.check_deliveries(now)? {
+                    return Ok(Advance::GivenUp);
+                }
+                if let Err(error) = flushed {
+                    return self.flush_failed(commit, error, now);
+                }
                 commit.stage = CommitStage::Due(now);
             }
             CommitStage::Due(at) => {
+                let Some(group) = self.group.clone() else { return Ok(Advance::Pending) };
                 if *at > now {
-                    return Ok(false);
+                    return Ok(Advance::Pending);
                 }
-                let Some(group) = self.group.clone() else { return Ok(false) };
                 if !self.member.commits_accepted() {
                     // A new generation is on its way here; only with it the commit is accepted.
                     *at = now + RETRY_INTERVAL;
-                    return Ok(false);
+                    return Ok(Advance::Pending);
                 }
-                let call = self.member.commit_offsets(group, commit.offsets.clone());
-                commit.stage = CommitStage::Committing(call);
+                commit.stage = if self.transactions.exactly_once() {
+                    let collector = Collector::of(&mut self.collector);
+                    CommitStage::Ending(collector.commit(&commit.offsets, &group))
+                } else {
+                    let call = self.member.commit_offsets(group, commit.offsets.clone());
+                    CommitStage::Committing(call)
+                };
             }
             CommitStage::Committing(call) => {
-                let Some(answer) = call.try_take() else { return Ok(false) };
-                let Some(error) = first_error(answer) else { return Ok(true) };
+                let Some(answer) = call.try_take() else { return Ok(Advance::Pending) };
+                let Some(error) = first_error(answer) else { return Ok(Advance::Committed) };
                 self.commit_failed(commit, error, now)?;
+            }
+            CommitStage::Ending(call) => {
+                let Some(answer) = call.try_take() else { return Ok(Advance::Pending) };
+                self.progress = true;
+                // A call without an answer says as little.
+                let outcome = answer.unwrap_or_else(CommitOutcome::Unknown);
+                return self.transaction_answered(commit, outcome, now);
             }
         }
         self.progress = true;
-        Ok(false)
+        Ok(Advance::Pending)
+    }
+
+    fn flush_failed(
+        &mut self,
+        commit: &mut CommitAttempt,
+        error: ClientError,
+        now: Instant,
+    ) -> Result<Advance, StreamsError> {
+        match self.react_to(Stage::Flush, &error, now)? {
+            ErrorReaction::Fail => Err(self.client_error(error, "flush the producer")),
+            ErrorReaction::Repeat => {
+                commit.stage = CommitStage::Flushing(Collector::of(&mut self.collector).flush());
+                Ok(Advance::Pending)
+            }
+            ErrorReaction::Abort | ErrorReaction::NewProducer => Ok(Advance::GivenUp),
+        }
+    }
+
+    /// The four outcomes of a transaction.
+    fn transaction_answered(
+        &mut self,
+        commit: &mut CommitAttempt,
+        outcome: CommitOutcome,
+        now: Instant,
+    ) -> Result<Advance, StreamsError> {
+        let (stage, error) = match outcome {
+            CommitOutcome::Committed => {
+                Collector::of(&mut self.collector).transaction_ended();
+                self.transactions.succeeded();
+                return Ok(Advance::Committed);
+            }
+            CommitOutcome::Aborted(error) => (Stage::Aborted, error),
+            CommitOutcome::Unknown(error) => (Stage::Unknown, error),
+            CommitOutcome::Fatal(error) => (Stage::Fatal, error),
+        };
+        if stage == Stage::Unknown {
+            let since = *commit.unknown_since.get_or_insert(now);
+            // The broker has ended the transaction by now, one way or the other.
+            if now.since(since) > self.shared.config.transaction_timeout {
+                self.new_producer(false, now)?;
+                return Ok(Advance::GivenUp);
+            }
+        }
+        match self.react_to(stage, &error, now)? {
+            ErrorReaction::Fail => Err(self.client_error(error, "commit a transaction")),
+            ErrorReaction::Repeat => {
+                self.settle_tasks(Event::Unknown, commit.attempt, now)?;
+                commit.stage = CommitStage::Due(now + RETRY_INTERVAL);
+                Ok(Advance::Pending)
+            }
+            ErrorReaction::Abort | ErrorReaction::NewProducer => Ok(Advance::GivenUp),
+        }
     }
 
     /// Step 3.
-    fn end_commit(&mut self, commit: &CommitAttempt, now: Instant) {
-        let wall_ms = self.shared.clock.wall_ms();
-        let collector = Collector::of(&mut self.collector);
-        for id in &commit.tasks {
-            if let Some(task) = self.tasks.get_mut(id) {
-                task.committed(commit.attempt, collector, wall_ms);
-            }
-        }
+    fn end_commit(&mut self, commit: &CommitAttempt, now: Instant) -> Result<(), StreamsError> {
+        self.settle_tasks(Event::Committed, commit.attempt, now)?;
         tracing::debug!(
-            thread = %self.name, attempt = commit.attempt.0, ms = now.since(commit.began).as_millis(),
-            "committed"
+            thread = %self.name, attempt = commit.attempt.0, tasks = commit.tasks.len(),
+            ms = now.since(commit.began).as_millis(), "committed"
         );
         self.progress = true;
+        Ok(())
     }
 
     /// Positions are sent again as long as we are, or may be, a member. That we are no longer one
@@ -175,14 +271,24 @@ impl StreamThread {
         Ok(())
     }
 
-    /// A record that was not written is lost output: the attempt cannot be committed.
-    pub(crate) fn check_deliveries(&mut self) -> Result<(), StreamsError> {
-        let Some(failure) = Collector::of(&mut self.collector).failure() else { return Ok(()) };
-        Err(StreamsError::Production {
-            topic: failure.topic,
-            at: Box::default(),
-            source: failure.error.into(),
-        })
+    /// A record that was not written is lost output: the attempt cannot be committed. Whether that
+    /// was so, and the transaction was given up.
+    pub(crate) fn check_deliveries(&mut self, now: Instant) -> Result<bool, StreamsError> {
+        // How a transaction ends that is being ended says what became of its records.
+        if self.commit.as_ref().is_some_and(CommitAttempt::may_be_committed)
+            || !self.transactions.is_ready()
+        {
+            return Ok(false);
+        }
+        let Some(failure) = Collector::of(&mut self.collector).failure() else { return Ok(false) };
+        match self.react_to(Stage::Delivery, &failure.error, now)? {
+            ErrorReaction::Fail => Err(StreamsError::Production {
+                topic: failure.topic,
+                at: Box::default(),
+                source: failure.error.into(),
+            }),
+            _ => Ok(true),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::restorer::Restorer;
 use super::state::StateCell;
 use super::store_worker::{ApplyRequest, StoreWorker};
 use super::stream_thread::{RestorePostboxes, StreamThread, ThreadParts};
+use super::transactions::ProducerSupply;
 use crate::client::{ClientError, ClientSupplier, FetcherOptions, WakeRef};
 use crate::config::{ResolvedConfig, State};
 use crate::error::StreamsError;
@@ -155,6 +156,14 @@ impl InstanceShared {
         format!("{}-StreamThread-{}", self.config.client_id, index + 1)
     }
 
+    /// `<application id>-<process id>-<n>`, from 1; `None` under at-least-once. The same after a
+    /// restart, so that what a killed process has left open is ended at once.
+    fn transactional_id(&self, index: usize) -> Option<String> {
+        let process = self.directory().process_id();
+        let exactly_once = self.config.exactly_once();
+        exactly_once.then(|| format!("{}-{process}-{}", self.config.application_id, index + 1))
+    }
+
     pub(crate) fn member_error(&self, error: MemberError) -> StreamsError {
         let MemberError { kind, message } = error;
         match kind {
@@ -181,11 +190,11 @@ impl Instance {
     /// What the clients say of the configuration.
     pub fn new(
         shared: Arc<InstanceShared>,
-        clients: &dyn ClientSupplier,
+        clients: &Arc<dyn ClientSupplier>,
         wakes: &InstanceWakes,
     ) -> Result<Self, StreamsError> {
         let restorer = Restorer::new(
-            fetcher(&shared, clients, "restore-consumer", &wakes.restorer)?,
+            fetcher(&shared, &**clients, "restore-consumer", &wakes.restorer)?,
             &wakes.restorer,
             shared.clock.clone(),
             shared.config.handlers.on_restore.clone(),
@@ -215,7 +224,7 @@ impl Instance {
 /// One stream thread with its membership.
 pub fn stream_thread(
     shared: &Arc<InstanceShared>,
-    clients: &dyn ClientSupplier,
+    clients: &Arc<dyn ClientSupplier>,
     index: usize,
     (wake, member_wake): (&WakeRef, &WakeRef),
     (restores, applies): (RestorePostboxes, Postbox<ApplyRequest>),
@@ -235,14 +244,19 @@ pub fn stream_thread(
         member_wake.clone(),
         wake.clone(),
     );
-    let producer = clients.producer(None, wake.clone()).map_err(error("make a producer"))?;
+    let producers = ProducerSupply {
+        clients: clients.clone(),
+        transactional_id: shared.transactional_id(index),
+        wake: wake.clone(),
+    };
     let thread = StreamThread::new(ThreadParts {
         index,
         shared: shared.clone(),
         member: handle,
-        fetcher: fetcher(shared, clients, "consumer", wake)?,
+        fetcher: fetcher(shared, &**clients, "consumer", wake)?,
         admin: clients.admin(wake.clone()).map_err(error("make a client"))?,
-        producer,
+        collector: producers.collector().map_err(error("make a producer"))?,
+        producers,
         restores,
         applies,
         wake: wake.clone(),

@@ -7,8 +7,9 @@
 //! them goes through a [`mailbox`]. [`driver`] runs them: operating system threads in production,
 //! each blocking in one place; a seeded scheduler on one thread in tests.
 //!
-//! Reading order: [`step`], [`stream_thread`], `stream_task`, `commit`, `task_creation`,
-//! [`restorer`], then [`instance`] (how the parts are put together) and `kafka_streams`.
+//! Reading order: [`step`], [`stream_thread`], `stream_task`, `commit`, `transactions`,
+//! `task_creation`, [`restorer`], then [`instance`] (how the parts are put together) and
+//! `kafka_streams`.
 
 mod broker_probe;
 mod commit;
@@ -19,6 +20,7 @@ mod kafka_streams;
 pub mod mailbox;
 mod offset_reset;
 mod partition_group;
+mod reaction_table;
 mod reconcile;
 mod record_collector;
 mod repartition_purge;
@@ -30,5 +32,6 @@ mod stream_task;
 pub mod stream_thread;
 mod task_creation;
 mod task_plan;
+mod transactions;
 
 pub use kafka_streams::{CloseOptions, KafkaStreams};

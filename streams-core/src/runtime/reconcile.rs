@@ -1,6 +1,9 @@
 //! From the group's assignment to the tasks of a thread: give up what is no longer ours (commit
 //! first, hand over the storage, only then say so), take up what is new.
 
+use state_stores::Attempt;
+
+use super::reaction_table::{Event, Standing, TaskReaction, task_reaction};
 use super::record_collector::Collector;
 use super::stream_task::{StreamTask, TaskContext};
 use super::stream_thread::StreamThread;
@@ -20,9 +23,11 @@ impl StreamThread {
                 MemberEvent::Assigned(assignment) => self.assigned(assignment, now),
                 MemberEvent::Lost { reason } => {
                     tracing::warn!(thread = %self.name, reason, "all tasks are lost");
-                    self.drop_all_tasks();
+                    let commit = self.commit.take();
+                    self.drop_all_tasks(Event::MembershipLost);
                     self.assignment = None;
                     self.group = None;
+                    self.lose_transaction(commit.as_ref(), now)?;
                 }
                 MemberEvent::Failed(error) => return Err(self.shared.member_error(error)),
             }
@@ -49,9 +54,7 @@ impl StreamThread {
         for id in &assignment.active {
             let is_new = !self.tasks.contains_key(id) && !self.creating.contains_key(id);
             if is_new && self.stopping.is_none() {
-                let counts = &assignment.partition_counts;
-                let plan = TaskPlan::new(&self.shared.topology, &self.shared.config, *id, counts);
-                self.creating.insert(*id, TaskCreation::new(plan, now));
+                self.creating.insert(*id, self.creation(*id, &assignment, now));
             }
         }
         // A task that came back before it was released is not released after all.
@@ -132,8 +135,51 @@ impl StreamThread {
         }
     }
 
+    fn creation(&self, id: TaskId, assignment: &Assignment, now: Instant) -> TaskCreation {
+        let counts = &assignment.partition_counts;
+        let plan = TaskPlan::new(&self.shared.topology, &self.shared.config, id, counts);
+        TaskCreation::new(plan, now)
+    }
+
+    /// Does to the running tasks what the table says follows `event`.
+    pub(crate) fn settle_tasks(
+        &mut self,
+        event: Event,
+        attempt: Attempt,
+        now: Instant,
+    ) -> Result<(), StreamsError> {
+        let wall_ms = self.shared.clock.wall_ms();
+        let ids: Vec<_> = self.tasks.keys().copied().collect();
+        for id in ids {
+            let revoked = self.revoking.contains(&id);
+            let standing = if revoked { Standing::Revoked } else { Standing::Kept };
+            match task_reaction(event, standing) {
+                TaskReaction::Keep => {}
+                TaskReaction::Commit => {
+                    if let Some(task) = self.tasks.get_mut(&id) {
+                        task.committed(attempt, Collector::of(&mut self.collector), wall_ms);
+                    }
+                }
+                TaskReaction::Drop => drop(self.remove_task(id)),
+                TaskReaction::Rebuild => {
+                    if let Some(task) = self.tasks.remove(&id) {
+                        self.tasks.insert(id, task.rebuilt(attempt)?);
+                    }
+                }
+                TaskReaction::Recreate => {
+                    drop(self.remove_task(id));
+                    if let Some(assignment) = &self.assignment {
+                        self.creating.insert(id, self.creation(id, assignment, now));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets everything uncommitted. Whoever owns the tasks next goes on from the last commit.
-    pub(crate) fn drop_all_tasks(&mut self) {
+    pub(crate) fn drop_all_tasks(&mut self, event: Event) {
+        debug_assert_eq!(task_reaction(event, Standing::Restoring), TaskReaction::Drop);
         self.commit = None;
         self.revoking.clear();
         self.acknowledge = false;
@@ -170,7 +216,12 @@ impl StreamThread {
         Ok(())
     }
 
+    /// Under exactly-once only when no transaction of ours is in doubt, so that what is read as
+    /// committed is so.
     pub(crate) fn advance_creations(&mut self, now: Instant) -> Result<(), StreamsError> {
+        if !self.transactions.is_ready() {
+            return Ok(());
+        }
         let mut ready = Vec::new();
         let restored = self.restored.postbox();
         for (id, creation) in &mut self.creating {

@@ -4,7 +4,10 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::client::{Call, ClientError, DeliveryFailure, Producer, ProducerRecord, Tag, TopicSlot};
+use crate::client::{
+    Call, ClientError, CommitOutcome, DeliveryFailure, GroupMetadata, OffsetToCommit, Producer,
+    ProducerRecord, Tag, TopicSlot,
+};
 use crate::task::RecordCollector;
 
 /// A collector as it is lent to tasks.
@@ -16,14 +19,26 @@ pub(crate) struct Collector {
     producer: Box<dyn Producer>,
     generation: u64,
     next_tag: u32,
+    transaction: Transaction,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    /// The producer is a plain one.
+    Never,
+    /// The next record begins one.
+    None,
+    /// It was begun, and is not known to have ended.
+    Open,
 }
 
 impl Collector {
-    /// A collector that sends through `producer`.
-    pub(crate) fn new(producer: Box<dyn Producer>) -> Self {
+    /// A collector that sends through `producer`, in transactions or not.
+    pub(crate) fn new(producer: Box<dyn Producer>, transactional: bool) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        Self { producer, generation, next_tag: 1 }
+        let transaction = if transactional { Transaction::None } else { Transaction::Never };
+        Self { producer, generation, next_tag: 1, transaction }
     }
 
     /// The collector behind the box in which it is lent.
@@ -49,6 +64,47 @@ impl Collector {
         self.producer.failure()
     }
 
+    /// Takes the transactional id.
+    pub(crate) fn init(&mut self) -> Call<()> {
+        self.producer.init_transactions()
+    }
+
+    /// Whether a transaction was begun that is not known to have ended.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.transaction == Transaction::Open
+    }
+
+    /// Begins a transaction if there is none, as for positions without any output.
+    #[inline]
+    pub(crate) fn ensure_transaction(&mut self) -> Result<(), ClientError> {
+        if self.transaction == Transaction::None {
+            self.producer.begin()?;
+            self.transaction = Transaction::Open;
+        }
+        Ok(())
+    }
+
+    /// Commits the transaction with the positions of the inputs.
+    pub(crate) fn commit(
+        &mut self,
+        offsets: &[OffsetToCommit],
+        group: &GroupMetadata,
+    ) -> Call<CommitOutcome> {
+        self.producer.commit(offsets, group)
+    }
+
+    /// Aborts the transaction.
+    pub(crate) fn abort(&mut self) -> Call<()> {
+        self.producer.abort()
+    }
+
+    /// The transaction was committed or aborted: the next record begins another one.
+    pub(crate) fn transaction_ended(&mut self) {
+        self.transaction = Transaction::None;
+        // Of the transaction that has ended: it cost only that one.
+        while self.producer.failure().is_some() {}
+    }
+
     /// The offset after the last acknowledged record of that tag.
     pub(crate) fn next_offset(&self, tag: Tag) -> Option<i64> {
         self.producer.acknowledged(tag).map(|offset| offset + 1)
@@ -69,6 +125,7 @@ impl RecordCollector for Collector {
     }
 
     fn send(&mut self, record: ProducerRecord<'_>) -> Result<(), ClientError> {
+        self.ensure_transaction()?;
         self.producer.send(record)
     }
 }

@@ -14,7 +14,7 @@ use super::record_collector::{Collector, Lent};
 use super::task_creation::ReadyTask;
 use super::task_plan::PlannedInput;
 use crate::client::{
-    Admin, Call, ClientErrorKind, Each, FetchSlot, FetchedBatch, Fetcher, OffsetToCommit, Tag,
+    Admin, Call, ClientErrorKind, Each, FetchSlot, FetchedBatch, Fetcher, OffsetToCommit,
     TopicPartition,
 };
 use crate::error::StreamsError;
@@ -35,6 +35,8 @@ pub(crate) struct StreamTask {
     idle_until: Option<Instant>,
     suspended: bool,
     commit_requested: bool,
+    /// An input has moved over markers or gaps without any record.
+    moved: bool,
     /// As of the last seal: what runs on during a commit is not part of it.
     sealed_stream_time: Timestamp,
     batch: FetchedBatch,
@@ -50,7 +52,11 @@ struct Input {
     end_offset: Option<i64>,
     /// The last fetch did not find the end.
     ready: bool,
+    /// The fetcher is to be sent back to `position`.
+    rewound: bool,
     committed: OffsetToCommit,
+    /// What the commit under way makes of it.
+    committing: Option<OffsetToCommit>,
     resetting: Option<Call<Each<i64>>>,
     purge: Purge,
 }
@@ -66,7 +72,7 @@ struct Purge {
 }
 
 struct StoreState {
-    changelog: Option<(Uuid, Tag)>,
+    changelog: Option<(Uuid, ChangelogPartition)>,
 }
 
 /// What a task needs of its thread to be opened.
@@ -82,15 +88,11 @@ impl StreamTask {
         let ReadyTask { plan, storage, stores, positions } = ready;
         let shared = cx.shared.clone();
         let mut inputs = Vec::with_capacity(plan.inputs.len());
-        let mut times = Vec::with_capacity(plan.inputs.len());
         for (input, position) in plan.inputs.into_iter().zip(positions) {
             let slot = cx.fetcher.assign(&input.partition, position.offset).map_err(|error| {
                 let doing = format!("read {}", input.partition);
                 StreamsError::from_client(error, doing, &shared.config.bootstrap_servers)
             })?;
-            let metadata = CommittedMetadata::decode(&position.metadata);
-            let time = metadata.partition_time.unwrap_or(Timestamp::from_millis(-1));
-            times.push((input.partition.clone(), time));
             let committed = OffsetToCommit {
                 partition: input.partition.clone(),
                 offset: position.offset,
@@ -107,7 +109,9 @@ impl StreamTask {
                 position: position.offset,
                 end_offset: None,
                 ready: true,
+                rewound: false,
                 committed,
+                committing: None,
                 resetting: None,
                 purge,
             });
@@ -123,19 +127,11 @@ impl StreamTask {
                 partition: changelog.partition.partition,
                 tag,
             });
-            states.push(StoreState { changelog: own.map(|changelog| (changelog.topic_id, tag)) });
+            let topic_id = own.map_or(Uuid::nil(), |own| own.topic_id);
+            states.push(StoreState { changelog: changelog.clone().map(|c| (topic_id, c)) });
             task_stores.push(TaskStore { layers: open.store, changelog });
         }
-        let task = ProcessorTask::new(TaskSetup {
-            topology: &shared.topology,
-            application_id: &shared.config.application_id,
-            task: plan.id,
-            inputs: times,
-            stores: task_stores,
-            handlers: &shared.config.handlers,
-            wall_clock: Timestamp::from_millis(shared.clock.wall_ms()),
-        })
-        .map_err(|error| task_error(error, &shared))?;
+        let task = wire(&shared, plan.id, &inputs, task_stores)?;
         Ok(Self {
             idle: MaxTaskIdle::from_config(shared.config.max_task_idle),
             sealed_stream_time: task.stream_time(),
@@ -146,10 +142,38 @@ impl StreamTask {
             idle_until: None,
             suspended: false,
             commit_requested: false,
+            moved: false,
             batch: FetchedBatch::default(),
             shared,
             _storage: storage,
         })
+    }
+
+    /// As of the last commit: the processors are made anew over the committed layers, and the
+    /// inputs go back. For a task of whose last attempt it is known that it was not committed.
+    pub(crate) fn rebuilt(mut self, attempt: Attempt) -> Result<Self, StreamsError> {
+        let id = self.task.task_id();
+        let stores = self.task.into_layers().into_iter().zip(&self.stores);
+        let stores = stores.map(|(mut layers, store)| {
+            layers.abort(attempt);
+            let changelog = store.changelog.as_ref().map(|(_, changelog)| changelog.clone());
+            TaskStore { layers, changelog }
+        });
+        let stores = stores.collect();
+        for input in &mut self.inputs {
+            input.position = input.committed.offset;
+            input.committing = None;
+            input.resetting = None;
+            input.ready = true;
+            input.rewound = true;
+        }
+        self.task = wire(&self.shared, id, &self.inputs, stores)?;
+        self.sealed_stream_time = self.task.stream_time();
+        self.idle_since = None;
+        self.idle_until = None;
+        self.commit_requested = false;
+        self.moved = false;
+        Ok(self)
     }
 
     /// Which task.
@@ -193,6 +217,9 @@ impl StreamTask {
         let mut came = false;
         for at in 0..self.inputs.len() {
             came |= self.finish_reset(at, fetcher)?;
+            if !self.finish_rewind(at, fetcher)? {
+                continue;
+            }
             let queued = self.task.queued(at);
             let input = &mut self.inputs[at];
             if !input.ready || input.resetting.is_some() || queued > queued_max / 2 {
@@ -227,11 +254,39 @@ impl StreamTask {
             input.position = self.batch.next_position;
             if moved || !self.batch.records.is_empty() {
                 came = true;
+                self.moved |= self.batch.records.is_empty();
                 let (position, epoch) = (self.batch.next_position, self.batch.leader_epoch);
                 self.task.push(at, &mut self.batch.records, position, epoch);
             }
         }
         Ok(came)
+    }
+
+    /// Whether the input can be read where it is to be read.
+    fn finish_rewind(
+        &mut self,
+        at: usize,
+        fetcher: &mut dyn Fetcher,
+    ) -> Result<bool, StreamsError> {
+        let input = &mut self.inputs[at];
+        if !input.rewound {
+            return Ok(true);
+        }
+        match fetcher.seek(input.slot, input.position) {
+            Ok(()) => {
+                input.rewound = false;
+                Ok(true)
+            }
+            Err(error) if error.is_retriable() => {
+                tracing::warn!(partition = %input.plan.partition, %error, "cannot go back now");
+                Ok(false)
+            }
+            Err(error) => {
+                let doing = format!("read {} again", input.plan.partition);
+                let servers = &self.shared.config.bootstrap_servers;
+                Err(StreamsError::from_client(error, doing, servers))
+            }
+        }
     }
 
     /// The log no longer has, or not yet, the position: the reset policy says where to go on.
@@ -289,7 +344,7 @@ impl StreamTask {
         now: Instant,
         wall_ms: i64,
         collector: &mut Lent,
-    ) -> Result<usize, StreamsError> {
+    ) -> Result<usize, TaskError> {
         if self.suspended {
             return Ok(0);
         }
@@ -302,10 +357,7 @@ impl StreamTask {
             let Some(input) = self.next_input(now, collector)? else { break };
             let dirty_bytes_max = self.shared.dirty_bytes_max;
             let most = at_once.min(records_max - processed);
-            processed += self
-                .task
-                .process_many(input, most, dirty_bytes_max, collector)
-                .map_err(|error| self.error(error))?;
+            processed += self.task.process_many(input, most, dirty_bytes_max, collector)?;
             if self.task.take_commit_request() || self.task.dirty_bytes() > dirty_bytes_max {
                 self.commit_requested = true;
                 break;
@@ -321,13 +373,13 @@ impl StreamTask {
         &mut self,
         now: Instant,
         collector: &mut Lent,
-    ) -> Result<Option<usize>, StreamsError> {
+    ) -> Result<Option<usize>, TaskError> {
         // Most tasks have one input: nothing to choose.
         if self.inputs.len() == 1 {
             return Ok((self.task.queued(0) > 0).then_some(0));
         }
         for input in 0..self.inputs.len() {
-            self.task.head_timestamp(input, collector).map_err(|error| self.error(error))?;
+            self.task.head_timestamp(input, collector)?;
         }
         let heads =
             self.inputs.iter().enumerate().map(|(at, input)| match self.task.prepared_head(at) {
@@ -350,13 +402,12 @@ impl StreamTask {
         &mut self,
         wall_ms: i64,
         collector: &mut Lent,
-    ) -> Result<bool, StreamsError> {
+    ) -> Result<bool, TaskError> {
         if self.suspended || self.task.next_wall_clock_punctuation().is_none() {
             return Ok(false);
         }
         let now = Timestamp::from_millis(wall_ms);
-        let calls = self.task.punctuate_wall_clock(now, collector);
-        Ok(calls.map_err(|error| self.error(error))? > 0)
+        Ok(self.task.punctuate_wall_clock(now, collector)? > 0)
     }
 
     /// When it has something to do although nothing arrives.
@@ -367,14 +418,16 @@ impl StreamTask {
         });
         let unapplied = self.task.layers().any(|layers| layers.committed_bytes() > 0);
         let apply = unapplied.then(|| now + self.shared.apply_policy.age_max);
-        [timer, apply, self.idle_until].into_iter().flatten().min()
+        let rewound = self.inputs.iter().any(|input| input.rewound);
+        let rewind = rewound.then(|| now + Duration::from_millis(100));
+        [timer, apply, rewind, self.idle_until].into_iter().flatten().min()
     }
 
     // ---- commit -------------------------------------------------------------------------------
 
     /// Whether something happened that is not sealed yet.
     pub(crate) fn needs_commit(&self) -> bool {
-        self.task.is_dirty()
+        self.moved || self.task.is_dirty()
     }
 
     /// Whether a processor asked for a commit, or too much is dirty.
@@ -393,10 +446,11 @@ impl StreamTask {
         attempt: Attempt,
         collector: &mut Lent,
         offsets: &mut Vec<OffsetToCommit>,
-    ) -> Result<(), StreamsError> {
-        self.task.flush(collector).map_err(|error| self.error(error))?;
-        self.task.seal(attempt, collector).map_err(|error| self.error(error))?;
+    ) -> Result<(), TaskError> {
+        self.task.flush(collector)?;
+        self.task.seal(attempt, collector)?;
         self.commit_requested = false;
+        self.moved = false;
         self.sealed_stream_time = self.task.stream_time();
         let before = offsets.len();
         for position in self.task.positions() {
@@ -415,7 +469,7 @@ impl StreamTask {
             };
             if input.committed != committed {
                 offsets.push(committed.clone());
-                input.committed = committed;
+                input.committing = Some(committed);
             }
         }
         // A commit without a position would be refused to nobody, not even to a zombie.
@@ -429,6 +483,11 @@ impl StreamTask {
 
     /// Step 3 of a commit: the sealed layers are part of the state.
     pub(crate) fn committed(&mut self, attempt: Attempt, collector: &Collector, wall_time_ms: i64) {
+        for input in &mut self.inputs {
+            if let Some(committed) = input.committing.take() {
+                input.committed = committed;
+            }
+        }
         let stream_time_ms = self.sealed_stream_time.as_millis();
         for input in &mut self.inputs {
             input.purge.committed = input.committed.offset;
@@ -438,9 +497,10 @@ impl StreamTask {
                 continue;
             }
             let before = layers.metadata().map_or(0, |metadata| metadata.next_offset);
-            let metadata = match store.changelog {
-                Some((topic_id, tag)) => {
-                    StoreMetadata::new(topic_id, collector.next_offset(tag).unwrap_or(before))
+            let metadata = match &store.changelog {
+                Some((topic_id, changelog)) => {
+                    let next_offset = collector.next_offset(changelog.tag).unwrap_or(before);
+                    StoreMetadata::new(*topic_id, next_offset)
                 }
                 None => StoreMetadata::new(Uuid::nil(), before),
             };
@@ -516,10 +576,6 @@ impl StreamTask {
             }
         }
     }
-
-    fn error(&self, error: TaskError) -> StreamsError {
-        task_error(error, &self.shared)
-    }
 }
 
 impl Purge {
@@ -532,6 +588,30 @@ impl Input {
     fn at_end(&self) -> bool {
         !self.ready && self.end_offset.is_some_and(|end| self.position >= end)
     }
+}
+
+/// The arena over these layers, with the times that were committed.
+fn wire(
+    shared: &InstanceShared,
+    task: TaskId,
+    inputs: &[Input],
+    stores: Vec<TaskStore>,
+) -> Result<ProcessorTask, StreamsError> {
+    let times = inputs.iter().map(|input| {
+        let metadata = CommittedMetadata::decode(&input.committed.metadata);
+        let time = metadata.partition_time.unwrap_or(Timestamp::from_millis(-1));
+        (input.plan.partition.clone(), time)
+    });
+    ProcessorTask::new(TaskSetup {
+        topology: &shared.topology,
+        application_id: &shared.config.application_id,
+        task,
+        inputs: times.collect(),
+        stores,
+        handlers: &shared.config.handlers,
+        wall_clock: Timestamp::from_millis(shared.clock.wall_ms()),
+    })
+    .map_err(|error| task_error(error, shared))
 }
 
 fn finish_apply(

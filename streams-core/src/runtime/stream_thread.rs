@@ -11,6 +11,7 @@ use super::broker_probe::BrokerProbe;
 use super::commit::CommitAttempt;
 use super::instance::InstanceShared;
 use super::mailbox::{Mailbox, Postbox};
+use super::reaction_table::Event;
 use super::record_collector::{Collector, Lent};
 use super::repartition_purge::RepartitionPurge;
 use super::restorer::{RestoreDone, RestoreJob};
@@ -19,7 +20,8 @@ use super::step::Next;
 use super::store_worker::{ApplyDone, ApplyRequest};
 use super::stream_task::StreamTask;
 use super::task_creation::TaskCreation;
-use crate::client::{Admin, ClientError, FetchSlot, Fetcher, GroupMetadata, Producer, WakeRef};
+use super::transactions::{Failing, ProducerSupply, Transactions};
+use crate::client::{Admin, ClientError, FetchSlot, Fetcher, GroupMetadata, WakeRef};
 use crate::error::StreamsError;
 use crate::membership::{Assignment, MemberHandle};
 use crate::task_id::TaskId;
@@ -48,6 +50,8 @@ pub struct StreamThread {
     /// As whom positions are committed: of the newest assignment.
     pub(crate) group: Option<GroupMetadata>,
     pub(crate) commit: Option<CommitAttempt>,
+    pub(crate) transactions: Transactions,
+    pub(crate) failing: Option<Failing>,
     pub(crate) next_commit: Instant,
     pub(crate) attempts: u64,
     /// Something happened in this step that another step may build on.
@@ -100,7 +104,8 @@ pub struct ThreadParts {
     pub(crate) member: MemberHandle,
     pub(crate) fetcher: Box<dyn Fetcher>,
     pub(crate) admin: Box<dyn Admin>,
-    pub(crate) producer: Box<dyn Producer>,
+    pub(crate) collector: Collector,
+    pub(crate) producers: ProducerSupply,
     pub(crate) restores: RestorePostboxes,
     pub(crate) applies: Postbox<ApplyRequest>,
     pub(crate) wake: WakeRef,
@@ -110,10 +115,10 @@ impl StreamThread {
     /// A thread that has no tasks yet.
     pub fn new(parts: ThreadParts) -> Self {
         let ThreadParts { index, shared, wake, .. } = parts;
-        let next_commit = shared.clock.now() + shared.config.commit_interval;
-        let purge = shared.clock.now() + shared.config.repartition_purge_interval;
-        let purge = RepartitionPurge::new(purge);
-        let probe = Some(BrokerProbe::new(shared.clock.now()));
+        let now = shared.clock.now();
+        let next_commit = now + shared.config.commit_interval;
+        let purge = RepartitionPurge::new(now + shared.config.repartition_purge_interval);
+        let probe = Some(BrokerProbe::new(now));
         Self {
             name: shared.thread_name(index),
             index,
@@ -121,7 +126,7 @@ impl StreamThread {
             member: parts.member,
             fetcher: parts.fetcher,
             admin: parts.admin,
-            collector: Box::new(Collector::new(parts.producer)),
+            collector: Box::new(parts.collector),
             tasks: BTreeMap::new(),
             creating: BTreeMap::new(),
             revoking: Vec::new(),
@@ -130,6 +135,8 @@ impl StreamThread {
             acknowledge: false,
             group: None,
             commit: None,
+            transactions: Transactions::new(parts.producers, now),
+            failing: None,
             next_commit,
             attempts: 0,
             progress: false,
@@ -167,9 +174,15 @@ impl StreamThread {
     /// # Errors
     /// What cannot be retried: the application's own failures, wrong configuration, a broken disk.
     pub fn step(&mut self, now: Instant) -> Result<Next, StreamsError> {
-        let result = self.run(now);
+        let result = match self.poll_failing(now) {
+            Ok(None) => match self.run(now) {
+                Err(error) => self.begin_failing(error, now).map(|()| Next::Ready),
+                ran => ran,
+            },
+            Ok(Some(deadline)) => Ok(Next::WaitUntil(deadline)),
+            Err(error) => Err(error),
+        };
         if result.is_err() {
-            self.drop_all_tasks();
             self.shared.states.set_thread(self.index, ThreadState::Dead);
             // The others need not wait for the session to end.
             drop(self.member.leave());
@@ -185,6 +198,7 @@ impl StreamThread {
         self.take_member_events(now)?;
         self.take_applied()?;
         self.take_restored(now)?;
+        self.poll_transactions(now)?;
         self.poll_commit(now)?;
         self.release_revoked();
         self.advance_creations(now)?;
@@ -197,9 +211,9 @@ impl StreamThread {
         if is_member && !self.paused && self.stopping.is_none() {
             self.fetch(now)?;
             self.process(now)?;
-            self.punctuate()?;
+            self.punctuate(now)?;
         }
-        self.check_deliveries()?;
+        self.check_deliveries(now)?;
         if self.commit_is_due(now) {
             self.begin_commit(now)?;
         }
@@ -250,19 +264,30 @@ impl StreamThread {
     }
 
     fn process(&mut self, now: Instant) -> Result<(), StreamsError> {
+        if !self.may_process() {
+            return Ok(());
+        }
         let wall_ms = self.shared.clock.wall_ms();
         for task in self.tasks.values_mut() {
             let _span = tracing::debug_span!("task", id = %task.id()).entered();
-            let processed = task.process(RECORDS_PER_TURN, now, wall_ms, &mut self.collector)?;
-            self.progress |= processed > 0;
+            match task.process(RECORDS_PER_TURN, now, wall_ms, &mut self.collector) {
+                Ok(processed) => self.progress |= processed > 0,
+                Err(error) => return self.task_failed(error, now),
+            }
         }
         Ok(())
     }
 
-    fn punctuate(&mut self) -> Result<(), StreamsError> {
+    fn punctuate(&mut self, now: Instant) -> Result<(), StreamsError> {
+        if !self.may_process() {
+            return Ok(());
+        }
         let wall_ms = self.shared.clock.wall_ms();
         for task in self.tasks.values_mut() {
-            self.progress |= task.punctuate(wall_ms, &mut self.collector)?;
+            match task.punctuate(wall_ms, &mut self.collector) {
+                Ok(punctuated) => self.progress |= punctuated,
+                Err(error) => return self.task_failed(error, now),
+            }
         }
         Ok(())
     }
@@ -294,9 +319,13 @@ impl StreamThread {
         if late && !(self.tasks.is_empty() && self.creating.is_empty()) {
             let tasks = self.tasks.len();
             tracing::warn!(thread = %self.name, tasks, "closed without a last commit: no time left");
-            self.drop_all_tasks();
+            self.drop_all_tasks(Event::Failed);
+            self.abort_at_the_end();
         }
         if !(self.tasks.is_empty() && self.creating.is_empty()) {
+            return None;
+        }
+        if self.transactions.is_aborting() && !late {
             return None;
         }
         let stopping = self.stopping.as_mut()?;
@@ -329,7 +358,9 @@ impl StreamThread {
             return Next::Ready;
         }
         let wall_ms = self.shared.clock.wall_ms();
-        let mut next = self.tasks.values().fold(Next::Wait, |next, task| {
+        // The answer to a commit or an abort wakes a thread that may not process.
+        let tasks = self.tasks.values().filter(|_| self.may_process());
+        let mut next = tasks.fold(Next::Wait, |next, task| {
             task.next_deadline(now, wall_ms).map_or(next, |at| next.earliest(Next::WaitUntil(at)))
         });
         let mut until = |at: Option<Instant>| {
@@ -341,8 +372,10 @@ impl StreamThread {
         if self.tasks.values().any(StreamTask::has_purgeable) {
             until(self.purge.next());
         }
+        until(self.transactions.retry_at());
         until(self.probe.as_ref().and_then(BrokerProbe::retry_at));
-        if self.commit.is_none() && self.tasks.values().any(StreamTask::needs_commit) {
+        let may_commit = self.commit.is_none() && self.transactions.is_ready();
+        if may_commit && self.tasks.values().any(StreamTask::needs_commit) {
             until(Some(self.next_commit));
         }
         self.creating.values().for_each(|creation| until(creation.retry_at()));

@@ -43,7 +43,7 @@ impl Process {
         &mut self,
         topology: &Topology,
         config: &ResolvedConfig,
-        clients: &dyn ClientSupplier,
+        clients: &Arc<dyn ClientSupplier>,
         clock: &ClockRef,
     ) -> Result<(), StreamsError> {
         let directory = Some(self.directory.clone());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use streams_core::client::ClientSupplier;
 use streams_core::config::State;
 use streams_core::runtime::step::Next;
 use streams_core::time::{Clock, ClockRef, Instant};
@@ -81,8 +82,9 @@ impl Simulation {
     #[track_caller]
     pub fn restart(&mut self, instance: InstanceId) {
         let clock: ClockRef = self.clock.clone();
+        let clients: Arc<dyn ClientSupplier> = Arc::new(self.cluster.clone());
         let process = &mut self.processes[instance.0];
-        let started = process.start(&self.topology, &self.config, &self.cluster, &clock);
+        let started = process.start(&self.topology, &self.config, &clients, &clock);
         started.unwrap_or_else(|error| panic!("{error:?}"));
     }
 

@@ -81,7 +81,7 @@ impl Application {
             restorer: restorer.clone(),
             worker: worker.clone(),
         };
-        let instance = Instance::new(shared.clone(), &*clients, &wakes)?;
+        let instance = Instance::new(shared.clone(), &clients, &wakes)?;
         let new_members = Mailbox::new(members.clone());
         let inner = Arc::new(Inner {
             io,
@@ -211,7 +211,7 @@ impl Inner {
         let wake: WakeRef = notifier.clone();
         let (thread, member) = stream_thread(
             &self.shared,
-            &*self.clients,
+            &self.clients,
             index,
             (&wake, &self.member_wake),
             (self.restores.clone(), self.applies.clone()),

@@ -378,7 +378,10 @@ impl StreamThread {
         if may_commit && self.tasks.values().any(StreamTask::needs_commit) {
             until(Some(self.next_commit));
         }
-        self.creating.values().for_each(|creation| until(creation.retry_at()));
+        // As long as they may not go on there is nothing to look at.
+        if self.transactions.is_ready() {
+            self.creating.values().for_each(|creation| until(creation.retry_at()));
+        }
         until(self.stopping.as_ref().map(|stopping| stopping.deadline));
         // The stamp of progress must not grow old while there is nothing to do.
         until(Some(now + self.shared.config.max_poll_interval / 3));

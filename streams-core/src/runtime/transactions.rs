@@ -166,6 +166,10 @@ impl StreamThread {
             TaskError::Streams(error) => return Err(error),
             TaskError::Client(error) => error,
         };
+        // After a record was lost the producer refuses all others: why it was lost says more.
+        if self.transactions.exactly_once() && self.check_deliveries(now)? {
+            return Ok(());
+        }
         match self.react_to(Stage::Send, &error, now)? {
             ErrorReaction::Fail => Err(self.client_error(error, "write records")),
             _ => Ok(()),

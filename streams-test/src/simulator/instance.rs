@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use state_stores::StateDirectory;
+use state_stores::{StateDirectory, TaskKey};
 use streams_core::client::ClientSupplier;
 use streams_core::config::State;
 use streams_core::runtime::instance::{Instance, InstanceShared, InstanceWakes};
@@ -99,6 +99,16 @@ impl Process {
     /// The state of the application, if the process lives.
     pub(super) fn state(&self) -> Option<State> {
         self.shared.as_ref().map(|shared| shared.state())
+    }
+
+    pub(super) fn applied_offset(
+        &self,
+        (subtopology, partition): (u32, i32),
+        store: &str,
+    ) -> Option<i64> {
+        let task = TaskKey { subtopology, partition };
+        let metadata = self.directory.store_metadata(task, store).ok().flatten();
+        metadata.map(|metadata| metadata.next_offset)
     }
 
     pub(super) fn flush_disk(&self) {

@@ -124,6 +124,17 @@ impl Simulation {
         self.processes[instance.0].state()
     }
 
+    /// The changelog offset up to which the engine of an instance has a store of a task (its
+    /// sub-topology and partition); `None` if it has nothing of it.
+    pub fn applied_offset(
+        &self,
+        instance: InstanceId,
+        task: (u32, i32),
+        store: &str,
+    ) -> Option<i64> {
+        self.processes[instance.0].applied_offset(task, store)
+    }
+
     /// What an instance failed with, once.
     pub fn take_failure(&mut self, instance: InstanceId) -> Option<StreamsError> {
         self.processes[instance.0].failure.take()
@@ -184,11 +195,13 @@ impl Simulation {
     /// Steps for that much virtual time.
     ///
     /// # Panics
-    /// If an instance fails.
+    /// If an instance fails, or steps for ever without any time going by.
     #[track_caller]
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.clock.now() + duration;
+        let limit = self.steps + STEPS_MAX;
         while self.clock.now() < end {
+            assert!(self.steps < limit, "seed {}: time does not go on", self.seed);
             if !self.step() {
                 self.clock.advance_to(end);
             }

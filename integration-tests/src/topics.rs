@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -78,6 +79,39 @@ pub fn read_table(bootstrap: &str, topic: &str, partitions: i32) -> BTreeMap<Str
         }
     }
     table
+}
+
+/// All committed records of a topic as of now, each partition in order.
+///
+/// # Panics
+/// If the topic cannot be read.
+pub fn read_all(bootstrap: &str, topic: &str, partitions: i32) -> Vec<(String, Vec<u8>)> {
+    let consumer: BaseConsumer = config(bootstrap)
+        .set("group.id", "reader-of-tests")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+        .expect("a consumer");
+    let mut records = Vec::new();
+    for partition in 0..partitions {
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+        consumer.assign(&assignment).expect("an assignment");
+        // A log may end in markers or aborted records: not an offset, only the reader tells.
+        loop {
+            match consumer.poll(Duration::from_secs(10)).expect("a record or the end, in time") {
+                Ok(message) => {
+                    let key = String::from_utf8_lossy(message.key().unwrap_or_default());
+                    let value = message.payload().unwrap_or_default().to_vec();
+                    records.push((key.into_owned(), value));
+                }
+                Err(KafkaError::PartitionEOF(_)) => break,
+                Err(error) => panic!("{topic}-{partition}: {error}"),
+            }
+        }
+    }
+    records
 }
 
 fn config(bootstrap: &str) -> ClientConfig {

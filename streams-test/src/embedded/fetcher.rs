@@ -81,7 +81,8 @@ impl EmbeddedFetcher {
             Fault::None => return None,
             Fault::Fail(error) => return Some(Err(error)),
             Fault::Delay(time) | Fault::DelayAnswer(time) => self.silence(slot, time),
-            Fault::LoseAnswer | Fault::LoseRequest => {}
+            // The reader asks again: one that waits to be woken would wait for ever.
+            Fault::LoseAnswer | Fault::LoseRequest => self.inbox.push(slot),
         }
         into.next_position = position;
         into.end_offset = None;

@@ -27,8 +27,7 @@ const CHANGELOG: &str = "app-counts-changelog";
 const REPARTITION: &str = "app-again-repartition";
 const WORDS: usize = 7;
 
-/// Counts in its store, and beside it in a field, as a processor must not: after an abort the
-/// field has to be what a new processor has.
+/// Counts in its store; fails at a count if it is told to.
 struct Count {
     counts: KeyValueHandle<String, i64>,
     fail_at: Option<i64>,

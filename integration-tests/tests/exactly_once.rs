@@ -94,7 +94,7 @@ async fn killed_again_and_again_each_record_counts_once() {
         fixture.write(written, written + 3_000);
         written += 3_000;
         // Killed while it works, a little later each time.
-        std::thread::sleep(Duration::from_millis(40 + 90 * round));
+        tokio::time::sleep(Duration::from_millis(40 + 90 * round)).await;
         application.kill();
         application = fixture.start("only");
     }
@@ -110,7 +110,7 @@ async fn a_zombie_commits_nothing() {
     let zombie = fixture.start("first");
     zombie.wait_for("STATE Running");
     fixture.write(0, 3_000);
-    std::thread::sleep(Duration::from_millis(100));
+    tokio::time::sleep(Duration::from_millis(100)).await;
     signal(&zombie, "-STOP");
     fixture.write(3_000, 6_000);
     let other = fixture.start("second");
@@ -120,7 +120,7 @@ async fn a_zombie_commits_nothing() {
     fixture.write(6_000, 9_000);
     fixture.wait_for_exact_counts(9_000);
     // The zombie takes part again, and still each record counts once.
-    std::thread::sleep(Duration::from_secs(8));
+    tokio::time::sleep(Duration::from_secs(8)).await;
     fixture.write(9_000, 12_000);
     fixture.wait_for_exact_counts(12_000);
 }

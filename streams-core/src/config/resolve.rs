@@ -29,6 +29,7 @@ pub(super) fn resolve(config: &StreamsConfig) -> Result<ResolvedConfig, ConfigEr
     check_group(&mut values, &resolved);
     check_clients(&mut values, &resolved.client_settings);
     check_handlers(&mut values, &config.given);
+    warn_of_what_is_not_built(&mut values);
     if values.mistakes.is_empty() {
         resolved.warnings = values.warnings;
         Ok(resolved)
@@ -335,6 +336,8 @@ fn check_group(values: &mut Values<'_>, config: &ResolvedConfig) {
         }
     }
     if config.group_protocol == GroupProtocol::Streams {
+        let message = "the streams protocol is not built yet: the group speaks `classic`";
+        values.warnings.push(format!("group.protocol=streams has no effect yet: {message}"));
         warn_of_the_brokers_settings(values);
     }
 }
@@ -357,6 +360,29 @@ fn warn_of_the_brokers_settings(values: &mut Values<'_>) {
             "{name} is ignored with `group.protocol=streams`: it is a configuration of the group \
              at the broker, `streams.{name}` where the broker has it"
         ));
+    }
+}
+
+/// Settings that are understood and have no effect yet: nobody may rely on them in silence.
+fn warn_of_what_is_not_built(values: &mut Values<'_>) {
+    const NOT_BUILT: [&str; 14] = [
+        "acceptable.recovery.lag",
+        "allow.os.group.write.access",
+        "log.summary.interval.ms",
+        "max.future.skew.ms",
+        "max.warmup.replicas",
+        "metrics.recording.level",
+        "num.standby.replicas",
+        "probing.rebalance.interval.ms",
+        "processing.exception.handler.global.enabled",
+        "rack.aware.assignment.strategy",
+        "rack.aware.assignment.tags",
+        "state.cleanup.delay.ms",
+        "topology.optimization",
+        "windowstore.changelog.additional.retention.ms",
+    ];
+    for name in NOT_BUILT.into_iter().filter(|name| values.is_given(name)).collect::<Vec<_>>() {
+        values.warnings.push(format!("{name} has no effect yet: what it sets is not built"));
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct CommitAttempt {
 enum CommitStage {
     /// Step 1: waiting for the acknowledgements.
     Flushing(Call<()>),
+    /// Step 1 again at that time: whether everything was acknowledged, nobody could say.
+    FlushDue(Instant),
     /// Step 2 is due (again) at that time.
     Due(Instant),
     /// Step 2 under at-least-once: waiting for the coordinator of the group.
@@ -129,7 +131,7 @@ impl StreamThread {
     /// When the commit under way has to be looked at, if nothing wakes the thread before.
     pub(crate) fn commit_deadline(&self) -> Option<Instant> {
         match &self.commit.as_ref()?.stage {
-            CommitStage::Due(at) => Some(*at),
+            CommitStage::Due(at) | CommitStage::FlushDue(at) => Some(*at),
             CommitStage::Flushing(_) | CommitStage::Committing(_) | CommitStage::Ending(_) => None,
         }
     }
@@ -150,6 +152,13 @@ impl StreamThread {
                     return self.flush_failed(commit, error, now);
                 }
                 commit.stage = CommitStage::Due(now);
+            }
+            CommitStage::FlushDue(at) => {
+                if *at > now {
+                    return Ok(Advance::Pending);
+                }
+                let call = Collector::of(&mut self.collector).flush();
+                commit.stage = CommitStage::Flushing(call);
             }
             CommitStage::Due(at) => {
                 let Some(group) = self.group.clone() else { return Ok(Advance::Pending) };
@@ -186,16 +195,27 @@ impl StreamThread {
         Ok(Advance::Pending)
     }
 
+    /// A flush that took too long is no failure of its records: those are told apart.
     fn flush_failed(
         &mut self,
         commit: &mut CommitAttempt,
         error: ClientError,
         now: Instant,
     ) -> Result<Advance, StreamsError> {
+        let timeout = self.shared.config.task_timeout;
+        if !self.transactions.exactly_once() && error.is_retriable() {
+            if now.since(commit.began) > timeout {
+                let task = commit.tasks[0];
+                return Err(StreamsError::TaskTimeout { task, timeout, source: error.into() });
+            }
+            tracing::info!(thread = %self.name, %error, "the producer is flushed again");
+            commit.stage = CommitStage::FlushDue(now + RETRY_INTERVAL);
+            return Ok(Advance::Pending);
+        }
         match self.react_to(Stage::Flush, &error, now)? {
             ErrorReaction::Fail => Err(self.client_error(error, "flush the producer")),
             ErrorReaction::Repeat => {
-                commit.stage = CommitStage::Flushing(Collector::of(&mut self.collector).flush());
+                commit.stage = CommitStage::FlushDue(now + RETRY_INTERVAL);
                 Ok(Advance::Pending)
             }
             ErrorReaction::Abort | ErrorReaction::NewProducer => Ok(Advance::GivenUp),

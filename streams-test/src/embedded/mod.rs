@@ -26,6 +26,7 @@ mod log;
 mod partition;
 mod producer;
 mod requests;
+mod seeded_faults;
 mod timers;
 mod topic;
 mod transactions;
@@ -33,6 +34,7 @@ mod virtual_clock;
 
 pub use cluster::EmbeddedCluster;
 pub use faults::{Fault, FaultPlan, Operation, Step};
+pub use seeded_faults::SeededFaults;
 pub use virtual_clock::VirtualClock;
 
 #[cfg(test)]

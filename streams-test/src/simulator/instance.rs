@@ -8,6 +8,7 @@ use streams_core::client::ClientSupplier;
 use streams_core::config::State;
 use streams_core::runtime::instance::{Instance, InstanceShared, InstanceWakes};
 use streams_core::runtime::mailbox::Postbox;
+use streams_core::runtime::step::Next;
 use streams_core::runtime::stream_thread::{StreamThread, ThreadCommand};
 use streams_core::time::{ClockRef, Instant};
 use streams_core::{ResolvedConfig, StreamsError, Topology};
@@ -109,6 +110,13 @@ impl Process {
         let task = TaskKey { subtopology, partition };
         let metadata = self.directory.store_metadata(task, store).ok().flatten();
         metadata.map(|metadata| metadata.next_offset)
+    }
+
+    /// Whether its threads have ended and its members have left.
+    pub(super) fn has_ended(&self) -> bool {
+        let working =
+            |part: &&Part| matches!(part.machine, Machine::Thread(_) | Machine::Member(_));
+        self.parts.iter().filter(working).all(|part| part.next == Next::Done)
     }
 
     pub(super) fn flush_disk(&self) {

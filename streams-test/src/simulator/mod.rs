@@ -30,4 +30,5 @@ mod part;
 mod random;
 mod simulation;
 
+pub(crate) use random::Random;
 pub use simulation::{InstanceId, Simulation};

@@ -135,6 +135,16 @@ impl Simulation {
         self.processes[instance.0].applied_offset(task, store)
     }
 
+    /// Whether an instance that was stopped, or that failed, has nothing left to do.
+    pub fn has_ended(&self, instance: InstanceId) -> bool {
+        self.processes[instance.0].has_ended()
+    }
+
+    /// Virtual time.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// What an instance failed with, once.
     pub fn take_failure(&mut self, instance: InstanceId) -> Option<StreamsError> {
         self.processes[instance.0].failure.take()

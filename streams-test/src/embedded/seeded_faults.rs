@@ -1,0 +1,110 @@
+//! A fault plan that a seed decides: the weather of a simulation.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use streams_core::client::ClientError;
+use streams_core::time::Instant;
+
+use super::faults::{Fault, FaultPlan, Operation, Step};
+use crate::simulator::Random;
+
+/// Chances are of that many operations.
+const OF: usize = 10_000;
+
+/// Every operation fails, comes late, or loses its request or its answer now and then; how often,
+/// for each kind of operation, the seed decides. Each seed leaves many kinds alone, so that the
+/// others meet states that one general storm would never lead to.
+///
+/// Equal seeds decide equally as long as they are asked equally, which they are in a
+/// [`Simulation`](crate::Simulation).
+pub struct SeededFaults(Mutex<State>);
+
+struct State {
+    random: Random,
+    delay_max: Duration,
+    /// By kind of operation; those that read changelogs are a kind of their own.
+    chances: BTreeMap<(Step, bool), Chances>,
+}
+
+/// Of [`OF`] operations.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chances {
+    fail: usize,
+    lose: usize,
+    delay: usize,
+}
+
+impl SeededFaults {
+    /// The plan of a seed. Requests and answers that come late come within `delay_max`: choose it
+    /// longer than the session timeout.
+    pub fn new(seed: u64, delay_max: Duration) -> Arc<Self> {
+        let random = Random::new(seed ^ 0x000f_a175_0000_0000);
+        Arc::new(Self(Mutex::new(State { random, delay_max, chances: BTreeMap::new() })))
+    }
+}
+
+impl FaultPlan for SeededFaults {
+    fn decide(&self, operation: &Operation<'_>, now: Instant) -> Fault {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).decide(operation, now)
+    }
+}
+
+impl State {
+    fn decide(&mut self, operation: &Operation<'_>, now: Instant) -> Fault {
+        let step = operation.step;
+        let kind = (step, operation.client.ends_with("-restore-consumer"));
+        let Chances { fail, lose, delay } = match self.chances.get(&kind) {
+            Some(chances) => *chances,
+            None => {
+                let chances = self.choose(kind);
+                self.chances.insert(kind, chances);
+                chances
+            }
+        };
+        let dice = self.random.below(OF);
+        if dice < fail {
+            Fault::Fail(ClientError::retriable(format!("{step:?} failed on purpose; try again")))
+        } else if dice < fail + lose {
+            if self.random.below(2) == 0 { Fault::LoseAnswer } else { Fault::LoseRequest }
+        } else if dice < fail + lose + delay {
+            let time = now + self.delay();
+            if self.random.below(2) == 0 { Fault::Delay(time) } else { Fault::DelayAnswer(time) }
+        } else {
+            Fault::None
+        }
+    }
+
+    fn choose(&mut self, (step, restores): (Step, bool)) -> Chances {
+        if restores {
+            // A restore is few fetches, and much can happen meanwhile.
+            let [fail, lose, delay] = [1_000, 1_000, 7_000].map(|most| self.random.below(most));
+            return Chances { fail, lose, delay };
+        }
+        // Producers and fetchers are asked for each record and each look at a log; a record that
+        // is lost costs its thread.
+        let (often, lost) = match step {
+            Step::Produce => (4, 16),
+            Step::Fetch => (2, 1),
+            _ => (1, 1),
+        };
+        let mut chance = |less: usize| match self.random.below(4) {
+            0 | 1 => 0,
+            2 => 100 / less,
+            _ => 1_500 / (less * less),
+        };
+        Chances { fail: chance(often * lost), lose: chance(often * lost), delay: chance(often) }
+    }
+
+    /// Mostly short: some milliseconds, some heartbeats, or anything up to the longest.
+    fn delay(&mut self) -> Duration {
+        let max = usize::try_from(self.delay_max.as_millis()).unwrap_or(usize::MAX).max(1);
+        let within = match self.random.below(4) {
+            0 | 1 => max.min(50),
+            2 => max.min(1_500),
+            _ => max,
+        };
+        Duration::from_millis(1 + self.random.below(within) as u64)
+    }
+}

@@ -11,12 +11,14 @@
 //! `task_creation`, [`restorer`], then [`instance`] (how the parts are put together) and
 //! `kafka_streams`.
 
+mod asked;
 mod broker_probe;
 mod commit;
 mod committed_metadata;
 pub mod driver;
 pub mod instance;
 mod kafka_streams;
+mod local_state;
 pub mod mailbox;
 mod offset_reset;
 mod partition_group;

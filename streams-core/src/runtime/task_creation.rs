@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use state_stores::{LayeredStore, StateError, StoreMetadata, TaskKey, TaskStorage};
+use state_stores::{LayeredStore, StateError, TaskKey, TaskStorage};
 use uuid::Uuid;
 
+use super::asked::Asked;
 use super::instance::InstanceShared;
+use super::local_state::misfit;
 use super::mailbox::Postbox;
 use super::offset_reset::reset_spec;
 use super::restorer::{RestoreDone, RestoreFailure, RestoreJob, RestoreOutcome, StoreRestore};
@@ -25,10 +27,6 @@ use crate::time::Instant;
 /// Pause before something is asked again: the storage of a previous owner, an unstable offset, a
 /// broker that does not answer.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-/// Local state older than this may have missed deletions that compaction has removed since (the
-/// broker's default `delete.retention.ms` is 24 hours).
-const LOCAL_STATE_AGE_MAX: Duration = Duration::from_secs(23 * 3600);
-
 /// A task on its way to running.
 pub(crate) struct TaskCreation {
     pub(crate) plan: TaskPlan,
@@ -110,11 +108,6 @@ struct Questions {
     ends: Asked<i64>,
     /// The stores that the last three are about.
     stores: Vec<usize>,
-}
-
-enum Asked<T> {
-    Waiting(Call<Each<T>>),
-    Answered(Vec<T>),
 }
 
 /// What a creation needs of its thread.
@@ -461,28 +454,6 @@ enum Progress {
     Again(Stage, ClientError),
 }
 
-/// Why local state cannot be trusted to be a prefix of the changelog, if it cannot.
-fn misfit(
-    local: &StoreMetadata,
-    topic_id: Uuid,
-    (earliest, end): (i64, i64),
-    wall_ms: i64,
-) -> Option<&'static str> {
-    let both_known = !topic_id.is_nil() && !local.changelog_topic_id.is_nil();
-    let age_ms = wall_ms.saturating_sub(local.wall_time_ms);
-    if both_known && topic_id != local.changelog_topic_id {
-        Some("its changelog was deleted and created again")
-    } else if local.next_offset > end {
-        Some("its changelog ends before the offset that local state is at")
-    } else if local.next_offset < earliest {
-        Some("its changelog begins after the offset that local state is at")
-    } else if local.next_offset < end && age_ms > LOCAL_STATE_AGE_MAX.as_millis() as i64 {
-        Some("local state is so old that compaction may have removed deletions that it lacks")
-    } else {
-        None
-    }
-}
-
 impl From<&Option<CommittedOffset>> for InputPosition {
     fn from(committed: &Option<CommittedOffset>) -> Self {
         committed.as_ref().map_or_else(Self::default, |committed| Self {
@@ -490,35 +461,5 @@ impl From<&Option<CommittedOffset>> for InputPosition {
             committed: true,
             metadata: committed.metadata.clone(),
         })
-    }
-}
-
-impl<T> Asked<T> {
-    /// Asks, unless there is nothing to ask.
-    fn new(questions: usize, ask: impl FnOnce() -> Call<Each<T>>) -> Self {
-        if questions == 0 { Self::Answered(Vec::new()) } else { Self::Waiting(ask()) }
-    }
-
-    /// Whether the answers are there; the first error if there is one.
-    fn poll(&mut self) -> Result<bool, ClientError> {
-        if let Self::Waiting(call) = self {
-            let Some(answer) = call.try_take() else { return Ok(false) };
-            *self = Self::Answered(answer?.into_iter().collect::<Result<_, _>>()?);
-        }
-        Ok(true)
-    }
-
-    fn answers(&self) -> &[T] {
-        match self {
-            Self::Answered(answers) => answers,
-            Self::Waiting(_) => &[],
-        }
-    }
-
-    fn into_answers(self) -> Vec<T> {
-        match self {
-            Self::Answered(answers) => answers,
-            Self::Waiting(_) => Vec::new(),
-        }
     }
 }

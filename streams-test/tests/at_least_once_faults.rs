@@ -21,6 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use streams_core::StreamsError;
@@ -30,8 +31,9 @@ use streams_core::error::BoxError;
 use streams_core::partitioning::partition_for_key;
 use streams_core::processor::{Processor, ProcessorContext};
 use streams_core::stores::{KeyValueHandle, Stores};
+use streams_core::time::Instant;
 use streams_core::{StreamsConfig, Topology};
-use streams_test::embedded::SeededFaults;
+use streams_test::embedded::{Fault, FaultPlan, Operation, SeededFaults, Step};
 use streams_test::{EmbeddedCluster, InstanceId, Simulation};
 
 const PARTITIONS: i32 = 2;
@@ -43,6 +45,8 @@ const CHANGELOG: &str = "app-seen-changelog";
 const OUTPUT: &str = "out";
 /// More than the session timeout of 6 s.
 const DELAY_MAX: Duration = Duration::from_secs(9);
+/// Of one thread, while the others of its process go on.
+const STALL_MAX: Duration = Duration::from_secs(3);
 /// For a session, a rebalance and a restore or two after the faults have ended.
 const RECOVERY_MAX: Duration = Duration::from_secs(400);
 
@@ -258,6 +262,10 @@ impl Chaos {
     fn rage(&mut self) {
         let faults = SeededFaults::new(self.seed, DELAY_MAX);
         self.cluster().set_faults(Some(faults));
+        if self.dice.below(2) == 0 {
+            let one_in = 20 + self.dice.below(200) as usize;
+            self.simulation.set_stalls(Some((one_in, STALL_MAX)));
+        }
         for _ in 0..8 + self.dice.below(16) {
             let records = self.dice.below(20);
             self.write(records);
@@ -277,6 +285,7 @@ impl Chaos {
             self.strike();
         }
         self.cluster().set_faults(None);
+        self.simulation.set_stalls(None);
     }
 
     /// Whoever is not there comes back; then everything has to be processed and everybody to run.
@@ -460,6 +469,50 @@ fn whatever_fails_nothing_is_lost() {
         failures += failed;
     });
     println!("{failures} instances failed and were started again");
+}
+
+/// Changelogs are read late.
+struct SlowRestore;
+
+impl FaultPlan for SlowRestore {
+    fn decide(&self, operation: &Operation<'_>, now: Instant) -> Fault {
+        if operation.step == Step::Fetch && operation.client.ends_with("-restore-consumer") {
+            Fault::Delay(now + Duration::from_secs(30))
+        } else {
+            Fault::None
+        }
+    }
+}
+
+/// A task is taken away while it is restored, and comes back before the restorer, which waits for
+/// its disk, has heard of the first: what is restored by then is not its state.
+#[test]
+fn a_task_that_comes_back_while_its_restore_is_cancelled_is_restored() {
+    let test = "a_task_that_comes_back_while_its_restore_is_cancelled_is_restored";
+    for_each_seed(test, 20, |seed| {
+        let mut chaos = Chaos::new(seed * 2);
+        let (first, others) = (chaos.instances[0].0, [1, 2]);
+        chaos.write(100);
+        chaos.run_until_settled();
+        others.into_iter().for_each(|at| chaos.kill(at));
+        chaos.run_for(Duration::from_secs(10));
+        chaos.kill(0);
+        chaos.simulation.wipe_disk(first);
+        chaos.cluster().set_faults(Some(Arc::new(SlowRestore)));
+        chaos.restart(0);
+        chaos.run_for(Duration::from_secs(10));
+        chaos.simulation.stall_restorer(first, Duration::from_secs(25));
+        chaos.simulation.wipe_disk(chaos.instances[1].0);
+        chaos.restart(1);
+        chaos.run_for(Duration::from_millis(1_500 + seed * 100));
+        chaos.kill(1);
+        chaos.run_for(Duration::from_secs(30));
+        chaos.cluster().set_faults(None);
+        chaos.write(20);
+        others.into_iter().for_each(|at| chaos.restart(at));
+        chaos.run_until_settled();
+        chaos.check();
+    });
 }
 
 /// I11: faults and fates are part of what the seed decides.

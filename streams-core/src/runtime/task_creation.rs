@@ -188,7 +188,9 @@ impl TaskCreation {
             self.stores[index].store = Some(store);
         }
         match done.outcome {
-            Ok(RestoreOutcome::Complete | RestoreOutcome::Cancelled) => self.stage = Stage::Ready,
+            Ok(RestoreOutcome::Complete) => self.stage = Stage::Ready,
+            // If the task came back meanwhile, it still lacks what was not restored.
+            Ok(RestoreOutcome::Cancelled) => self.ask_again(now),
             Err(RestoreFailure::OutOfRange(stores)) => {
                 for index in stores {
                     self.rebuild(index, "its changelog no longer has the offset it is at")?;

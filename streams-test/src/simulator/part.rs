@@ -17,6 +17,8 @@ pub(super) struct Part {
     pub(super) machine: Machine,
     pub(super) next: Next,
     pub(super) woken: Arc<Flag>,
+    /// Until then it does nothing: its thread does not get the processor, or waits for the disk.
+    pub(super) stalled_until: Instant,
 }
 
 pub(super) enum Machine {
@@ -48,10 +50,19 @@ impl Flag {
 
 impl Part {
     pub(super) fn new(machine: Machine, woken: &Arc<Flag>) -> Self {
-        Self { machine, next: Next::Ready, woken: woken.clone() }
+        Self { machine, next: Next::Ready, woken: woken.clone(), stalled_until: Instant::default() }
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.stalled_until && self.is_wanted(now)
+    }
+
+    /// Whether it reads or writes the disk in its steps.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        matches!(self.machine, Machine::Restorer(_) | Machine::Worker(_))
+    }
+
+    fn is_wanted(&self, now: Instant) -> bool {
         match self.next {
             Next::Done => false,
             Next::Ready => true,
@@ -60,7 +71,10 @@ impl Part {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.is_wanted(now) {
+            return Some(self.stalled_until);
+        }
         match self.next {
             Next::WaitUntil(at) => Some(at),
             _ => None,

@@ -10,6 +10,7 @@ use streams_core::time::{Clock, ClockRef, Instant};
 use streams_core::{ResolvedConfig, StreamsConfig, StreamsError, Topology};
 
 use super::instance::Process;
+use super::part::Machine;
 use super::random::Random;
 use crate::embedded::{EmbeddedCluster, VirtualClock};
 
@@ -19,6 +20,13 @@ const STEPS_MAX: u64 = 2_000_000;
 /// An instance of the application in a [`Simulation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstanceId(usize);
+
+/// How often and how long parts stand still.
+#[derive(Clone, Copy, Debug)]
+struct Stalls {
+    one_in: usize,
+    max: Duration,
+}
 
 /// Several instances of one application over one embedded cluster, on one thread, in virtual time.
 pub struct Simulation {
@@ -32,6 +40,7 @@ pub struct Simulation {
     steps: u64,
     /// Of which part was stepped when: equal for equal runs.
     hash: u64,
+    stalls: Option<Stalls>,
 }
 
 impl Simulation {
@@ -55,6 +64,7 @@ impl Simulation {
             seed,
             steps: 0,
             hash: 0,
+            stalls: None,
         }
     }
 
@@ -117,6 +127,24 @@ impl Simulation {
     pub fn stop(&mut self, instance: InstanceId) {
         let now = self.clock.now();
         self.processes[instance.0].stop(now);
+    }
+
+    /// From now on one step in `one_in`, which is not zero, is followed by a stall of up to `max`
+    /// of the part that made it (a stream thread, its member, the restorer, the store worker),
+    /// while the others go on: as with a slow disk, or a scheduler that has other things to do.
+    /// `None` ends it.
+    pub fn set_stalls(&mut self, stalls: Option<(usize, Duration)>) {
+        self.stalls = stalls.map(|(one_in, max)| Stalls { one_in, max });
+    }
+
+    /// The restorer of an instance stands still for that long, as with a disk that hangs.
+    pub fn stall_restorer(&mut self, instance: InstanceId, time: Duration) {
+        let until = self.clock.now() + time;
+        for part in &mut self.processes[instance.0].parts {
+            if matches!(part.machine, Machine::Restorer(_)) {
+                part.stalled_until = until;
+            }
+        }
     }
 
     /// The state of an instance; `None` when it was killed.
@@ -182,8 +210,16 @@ impl Simulation {
         self.hash = self.hash.rotate_left(7) ^ ((process as u64) << 32 | part as u64);
         self.hash = self.hash.wrapping_mul(0x100_0000_01b3) ^ now.since_origin().as_micros() as u64;
         let process = &mut self.processes[process];
-        if let Err(error) = process.parts[part].step(now) {
+        let part = &mut process.parts[part];
+        if let Err(error) = part.step(now) {
             process.failure = Some(error);
+        }
+        if let Some(Stalls { one_in, max }) = self.stalls
+            && self.random.below(if part.waits_for_disk() { one_in.div_ceil(10) } else { one_in })
+                == 0
+        {
+            let ms = usize::try_from(max.as_millis()).unwrap_or(usize::MAX).max(1);
+            part.stalled_until = now + Duration::from_millis(self.random.below(ms) as u64);
         }
         true
     }
@@ -230,7 +266,9 @@ impl Simulation {
 
     fn next_deadline(&self) -> Option<Instant> {
         let parts = self.processes.iter().filter(|p| !p.frozen).flat_map(|p| &p.parts);
-        let deadlines = parts.filter(|part| part.next != Next::Done).filter_map(|p| p.deadline());
+        let now = self.clock.now();
+        let deadlines =
+            parts.filter(|part| part.next != Next::Done).filter_map(|part| part.deadline(now));
         deadlines.chain(self.cluster.next_timer()).min()
     }
 }

@@ -19,87 +19,31 @@
 //! `STREAMS_SIMULATION_SEEDS=10000` runs more seeds than usual, `STREAMS_SIMULATION_SEED=17` one.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use streams_core::StreamsError;
-use streams_core::client::{Isolation, MemoryRecord};
 use streams_core::config::State;
-use streams_core::error::BoxError;
-use streams_core::partitioning::partition_for_key;
-use streams_core::processor::{Processor, ProcessorContext};
-use streams_core::stores::{KeyValueHandle, Stores};
 use streams_core::time::Instant;
-use streams_core::{StreamsConfig, Topology};
+use streams_core::{StreamsConfig, StreamsError};
 use streams_test::embedded::{Fault, FaultPlan, Operation, SeededFaults, Step};
 use streams_test::{EmbeddedCluster, InstanceId, Simulation};
 
-const PARTITIONS: i32 = 2;
+use common::{
+    CHANGELOG, INPUT, OUTPUT, PARTITIONS, Seen, WORDS, Written, end, for_each_seed, is_drained,
+    positions, table, topology,
+};
+
 const INSTANCES: usize = 3;
-const WORDS: u64 = 7;
 const SEEDS: u64 = 300;
-const REPARTITION: &str = "app-again-repartition";
-const CHANGELOG: &str = "app-seen-changelog";
-const OUTPUT: &str = "out";
 /// More than the session timeout of 6 s.
 const DELAY_MAX: Duration = Duration::from_secs(9);
 /// Of one thread, while the others of its process go on.
 const STALL_MAX: Duration = Duration::from_secs(3);
 /// For a session, a rebalance and a restore or two after the faults have ended.
 const RECOVERY_MAX: Duration = Duration::from_secs(400);
-
-/// What the state has of a key: how often a record came, and which records.
-type Seen = (u64, BTreeSet<u64>);
-
-/// Counts the records of a key, and keeps their numbers.
-struct Count(KeyValueHandle<String, String>);
-
-impl Processor for Count {
-    type KIn = String;
-    type VIn = String;
-    type KOut = String;
-    type VOut = String;
-
-    fn process(
-        &mut self,
-        key: String,
-        number: String,
-        cx: &mut ProcessorContext<'_, String, String>,
-    ) -> Result<(), BoxError> {
-        let (mut count, mut numbers) =
-            cx.store(&self.0).get(&key)?.map(|text| parse(text)).unwrap_or_default();
-        count += 1;
-        numbers.insert(number.parse()?);
-        let text = format(&(count, numbers));
-        cx.store(&self.0).put(&key, text.clone())?;
-        cx.forward(key, text)
-    }
-}
-
-fn format((count, numbers): &Seen) -> String {
-    let numbers: Vec<_> = numbers.iter().map(u64::to_string).collect();
-    format!("{count}:{}", numbers.join(","))
-}
-
-fn parse(text: &str) -> Seen {
-    let (count, numbers) = text.split_once(':').unwrap();
-    (count.parse().unwrap(), numbers.split(',').map(|number| number.parse().unwrap()).collect())
-}
-
-/// Two sub-topologies with a repartition topic between them; the second one has state.
-fn topology() -> Topology {
-    let mut builder = Topology::builder();
-    let words = builder.add_source::<String, String>("words", "words");
-    builder.add_repartition_topic("again-repartition", None);
-    builder.add_sink("again-sink", &[&words], "again-repartition");
-    let again = builder.add_source::<String, String>("again-source", "again-repartition");
-    let stores = Stores::key_value::<String, String>("seen");
-    let counts = builder.add_processor("count", &[&again], stores, |seen, _| Count(seen));
-    builder.add_sink("out", &[&counts], OUTPUT);
-    builder.build().unwrap()
-}
 
 fn config(seed: u64) -> StreamsConfig {
     StreamsConfig::new("app", "embedded")
@@ -141,8 +85,7 @@ struct Chaos {
     dice: Dice,
     simulation: Simulation,
     instances: Vec<(InstanceId, Fate)>,
-    written: BTreeMap<String, BTreeSet<u64>>,
-    next_number: u64,
+    written: Written,
     /// Instances that ended by a failure that faults may lead to.
     failures: u64,
 }
@@ -150,12 +93,12 @@ struct Chaos {
 impl Chaos {
     fn new(seed: u64) -> Self {
         let mut simulation = Simulation::new(topology(), config(seed), seed);
-        simulation.cluster().create_topic("words", PARTITIONS).unwrap();
+        simulation.cluster().create_topic(INPUT, PARTITIONS).unwrap();
         simulation.cluster().create_topic(OUTPUT, PARTITIONS).unwrap();
         let instances = (0..INSTANCES).map(|_| (simulation.start_instance(), Fate::Up)).collect();
         let dice = Dice(seed ^ 0xd1ce);
-        let written = BTreeMap::new();
-        Self { seed, dice, simulation, instances, written, next_number: 0, failures: 0 }
+        let written = Written::default();
+        Self { seed, dice, simulation, instances, written, failures: 0 }
     }
 
     fn cluster(&self) -> &EmbeddedCluster {
@@ -170,18 +113,8 @@ impl Chaos {
     }
 
     fn write_word(&mut self, word: u64) {
-        let number = self.next_number;
-        self.next_number += 1;
-        let key = format!("word-{word}");
-        let partition = partition_for_key(key.as_bytes(), PARTITIONS);
-        let record = MemoryRecord {
-            timestamp: i64::try_from(number).unwrap(),
-            key: Some(key.clone().into_bytes().into()),
-            value: Some(number.to_string().into_bytes().into()),
-            ..MemoryRecord::default()
-        };
-        self.cluster().append("words", partition, record).unwrap();
-        self.written.entry(key).or_default().insert(number);
+        let cluster = self.simulation.cluster();
+        self.written.write(cluster, word);
     }
 
     /// One step; an instance that failed as it may is started again, as its operator would do.
@@ -316,7 +249,7 @@ impl Chaos {
                 goes_on && self.simulation.now() < limit,
                 "not settled after {RECOVERY_MAX:?}: {:?}, {}",
                 self.states(),
-                self.positions()
+                positions(self.cluster())
             );
         }
     }
@@ -328,39 +261,14 @@ impl Chaos {
     fn is_settled(&self) -> bool {
         self.instances.iter().all(|(_, fate)| *fate == Fate::Up)
             && self.states().iter().all(|state| *state == Some(State::Running))
-            && self.is_drained()
-    }
-
-    /// Whether every record was processed and its position committed.
-    fn is_drained(&self) -> bool {
-        ["words", REPARTITION].iter().all(|topic| {
-            (0..PARTITIONS).all(|partition| {
-                let end = end(self.cluster(), topic, partition);
-                let committed = self.cluster().committed("app", topic, partition);
-                end == 0 || committed.is_some_and(|committed| committed.offset == end)
-            })
-        })
-    }
-
-    /// Where the inputs are, and where they end.
-    fn positions(&self) -> String {
-        let mut text = String::new();
-        for topic in ["words", REPARTITION] {
-            for partition in 0..PARTITIONS {
-                let end = end(self.cluster(), topic, partition);
-                let committed = self.cluster().committed("app", topic, partition);
-                let committed = committed.map(|committed| committed.offset);
-                text += &format!(" {topic}-{partition}: {committed:?} of {end}");
-            }
-        }
-        text
+            && is_drained(self.cluster())
     }
 
     /// What has to hold when everything is settled, whatever happened before.
     fn check(&self) -> BTreeMap<String, Seen> {
         let output = table(self.cluster(), OUTPUT);
         let changelog = table(self.cluster(), CHANGELOG);
-        for (key, numbers) in &self.written {
+        for (key, numbers) in &self.written.numbers {
             let (count, seen) = &output.get(key).cloned().unwrap_or_default();
             assert_eq!(seen, numbers, "{key}: records were skipped, or come from nowhere");
             assert!(*count >= numbers.len() as u64, "{key}: {count} of {}", numbers.len());
@@ -375,13 +283,13 @@ impl Chaos {
             self.kill(at);
             self.simulation.wipe_disk(self.instances[at].0);
         }
-        let known = self.written.clone();
+        let known = self.written.numbers.clone();
         self.write(30);
         (0..self.instances.len()).for_each(|at| self.restart(at));
         self.run_until_settled();
         let after = self.check();
         for (key, (count, _)) in &after {
-            let new = self.written[key].len() - known.get(key).map_or(0, BTreeSet::len);
+            let new = self.written.numbers[key].len() - known.get(key).map_or(0, BTreeSet::len);
             let expected = before.get(key).map_or(0, |(count, _)| *count) + new as u64;
             assert_eq!(*count, expected, "{key}: restored from the changelog alone");
         }
@@ -410,23 +318,6 @@ fn may_end_an_instance(failure: &StreamsError) -> bool {
     matches!(failure, StreamsError::Production { .. } | StreamsError::Unavailable { .. })
 }
 
-fn end(cluster: &EmbeddedCluster, topic: &str, partition: i32) -> i64 {
-    cluster.end_offset(topic, partition, Isolation::ReadUncommitted).unwrap_or(0)
-}
-
-/// The last value of each key.
-fn table(cluster: &EmbeddedCluster, topic: &str) -> BTreeMap<String, Seen> {
-    let mut table = BTreeMap::new();
-    for partition in 0..PARTITIONS {
-        for (_, record) in cluster.read(topic, partition, 0, Isolation::ReadCommitted) {
-            let key = String::from_utf8(record.key.clone().unwrap().into_vec()).unwrap();
-            let value = String::from_utf8(record.value.clone().unwrap().into_vec()).unwrap();
-            table.insert(key, parse(&value));
-        }
-    }
-    table
-}
-
 /// One run of a seed; what it came to.
 fn run(seed: u64) -> (u64, u64, BTreeMap<String, Seen>, u64) {
     let mut chaos = Chaos::new(seed);
@@ -436,28 +327,6 @@ fn run(seed: u64) -> (u64, u64, BTreeMap<String, Seen>, u64) {
     chaos.lose_all_disks(&counts);
     chaos.stop_and_start_again();
     (chaos.simulation.event_hash(), chaos.simulation.steps(), chaos.check(), chaos.failures)
-}
-
-/// Runs `test` for each seed that was asked for; a failure names its seed.
-fn for_each_seed(test: &str, seeds: u64, mut run: impl FnMut(u64)) {
-    let from_env = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
-    if std::env::var_os("RUST_LOG").is_some() {
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let _ = tracing_subscriber::fmt().without_time().with_env_filter(filter).try_init();
-    }
-    let range = match from_env("STREAMS_SIMULATION_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..from_env("STREAMS_SIMULATION_SEEDS").unwrap_or(seeds),
-    };
-    for seed in range {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
-            eprintln!(
-                "see it again: STREAMS_SIMULATION_SEED={seed} cargo test -p streams-test --test \
-                 at_least_once_faults {test} -- --nocapture"
-            );
-            resume_unwind(panic);
-        }
-    }
 }
 
 /// I3, I6, I7, I10: whatever fails, nothing is lost.

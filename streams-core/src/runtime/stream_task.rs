@@ -23,6 +23,7 @@ use crate::stores::ChangelogKind;
 use crate::task::{ChangelogPartition, ProcessorTask, TaskError, TaskSetup, TaskStore};
 use crate::task_id::TaskId;
 use crate::time::Instant;
+use crate::topology::OffsetReset;
 
 /// A task that processes.
 pub(crate) struct StreamTask {
@@ -35,7 +36,7 @@ pub(crate) struct StreamTask {
     idle_until: Option<Instant>,
     suspended: bool,
     commit_requested: bool,
-    /// An input has moved over markers or gaps without any record.
+    /// An input has moved without any record: over markers, gaps, or by its reset policy.
     moved: bool,
     /// As of the last seal: what runs on during a commit is not part of it.
     sealed_stream_time: Timestamp,
@@ -46,6 +47,8 @@ pub(crate) struct StreamTask {
 
 struct Input {
     plan: PlannedInput,
+    /// The reset policy chose the position, and nobody has committed it yet.
+    chosen: bool,
     slot: FetchSlot,
     /// Where fetching goes on.
     position: i64,
@@ -103,8 +106,10 @@ impl StreamTask {
             let topic = &input.partition.topic;
             let is_repartition = shared.topology.is_repartition_topic(topic, application_id);
             let purge = Purge { is_repartition, ..Purge::default() };
+            let chosen = !position.committed && !matches!(input.reset, OffsetReset::Earliest);
             inputs.push(Input {
                 plan: input,
+                chosen,
                 slot,
                 position: position.offset,
                 end_offset: None,
@@ -132,7 +137,7 @@ impl StreamTask {
             task_stores.push(TaskStore { layers: open.store, changelog });
         }
         let task = wire(&shared, plan.id, &inputs, task_stores)?;
-        Ok(Self {
+        let mut opened = Self {
             idle: MaxTaskIdle::from_config(shared.config.max_task_idle),
             sealed_stream_time: task.stream_time(),
             task,
@@ -146,7 +151,9 @@ impl StreamTask {
             batch: FetchedBatch::default(),
             shared,
             _storage: storage,
-        })
+        };
+        opened.keep_chosen_positions();
+        Ok(opened)
     }
 
     /// As of the last commit: the processors are made anew over the committed layers, and the
@@ -173,7 +180,25 @@ impl StreamTask {
         self.idle_until = None;
         self.commit_requested = false;
         self.moved = false;
+        self.keep_chosen_positions();
         Ok(self)
+    }
+
+    /// A place that `latest` means now is another one a minute later: it is committed before
+    /// anything was processed, so that nothing is skipped that comes after the first start.
+    fn keep_chosen_positions(&mut self) {
+        for at in 0..self.inputs.len() {
+            if self.inputs[at].chosen {
+                self.move_to(at, self.inputs[at].position);
+            }
+        }
+    }
+
+    /// The position of an input is that, although no record says so.
+    fn move_to(&mut self, at: usize, position: i64) {
+        self.batch.records.clear();
+        self.task.push(at, &mut self.batch.records, position, -1);
+        self.moved = true;
     }
 
     /// Which task.
@@ -320,6 +345,7 @@ impl StreamTask {
                 tracing::warn!(partition = %input.plan.partition, offset, "goes on there");
                 input.position = offset;
                 input.ready = true;
+                self.move_to(at, offset);
                 Ok(true)
             }
             Err(error) if error.is_retriable() => {
@@ -485,6 +511,7 @@ impl StreamTask {
     pub(crate) fn committed(&mut self, attempt: Attempt, collector: &Collector, wall_time_ms: i64) {
         for input in &mut self.inputs {
             if let Some(committed) = input.committing.take() {
+                input.chosen = false;
                 input.committed = committed;
             }
         }

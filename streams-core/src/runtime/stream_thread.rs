@@ -209,7 +209,7 @@ impl StreamThread {
         // double work at best.
         let is_member = self.member.proven_until() > now;
         if is_member && !self.paused && self.stopping.is_none() {
-            self.fetch(now)?;
+            self.fetch()?;
             self.process(now)?;
             self.punctuate(now)?;
         }
@@ -248,7 +248,7 @@ impl StreamThread {
         Ok(())
     }
 
-    fn fetch(&mut self, now: Instant) -> Result<(), StreamsError> {
+    fn fetch(&mut self) -> Result<(), StreamsError> {
         self.fetcher.ready(&mut self.ready);
         for slot in self.ready.drain(..) {
             if let Some(&(id, input)) = self.slots.get(&slot)
@@ -258,7 +258,7 @@ impl StreamThread {
             }
         }
         for task in self.tasks.values_mut() {
-            self.progress |= task.fetch(&mut *self.fetcher, &mut *self.admin, now)?;
+            self.progress |= task.fetch(&mut *self.fetcher, &mut *self.admin)?;
         }
         Ok(())
     }

@@ -2,31 +2,29 @@
 //! and how far its changelogs go, restore what is missing. Each call is polled, none is waited
 //! for: other tasks run meanwhile.
 
-use std::sync::Arc;
+mod questions;
+mod store_in_creation;
+
 use std::time::Duration;
 
-use state_stores::{LayeredStore, StateError, TaskKey, TaskStorage};
-use uuid::Uuid;
+use state_stores::{StateError, TaskKey, TaskStorage};
 
-use super::asked::Asked;
+use self::questions::{Extent, Questions};
+use self::store_in_creation::{OpenStore, StoreInCreation};
 use super::instance::InstanceShared;
-use super::local_state::misfit;
 use super::mailbox::Postbox;
 use super::offset_reset::reset_spec;
-use super::restorer::{RestoreDone, RestoreFailure, RestoreJob, RestoreOutcome, StoreRestore};
+use super::restorer::{RestoreDone, RestoreFailure, RestoreJob, RestoreOutcome};
 use super::task_plan::TaskPlan;
-use crate::client::{
-    Admin, Call, ClientError, ClientErrorKind, CommittedOffset, Each, GroupError, Isolation,
-    OffsetSpec, TopicDescription, TopicPartition,
-};
+use crate::client::{Admin, Call, ClientError, ClientErrorKind, CommittedOffset, Each, GroupError};
 use crate::error::StreamsError;
-use crate::stores::StoreDeclaration;
 use crate::task_id::TaskId;
 use crate::time::Instant;
 
 /// Pause before something is asked again: the storage of a previous owner, an unstable offset, a
 /// broker that does not answer.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
 /// A task on its way to running.
 pub(crate) struct TaskCreation {
     pub(crate) plan: TaskPlan,
@@ -36,34 +34,6 @@ pub(crate) struct TaskCreation {
     stores: Vec<StoreInCreation>,
     storage: Option<TaskStorage>,
     positions: Vec<InputPosition>,
-}
-
-/// A store that is open, and the changelog that belongs to it.
-pub(crate) struct OpenStore {
-    pub(crate) declaration: Arc<StoreDeclaration>,
-    pub(crate) store: LayeredStore,
-    pub(crate) changelog: Option<Changelog>,
-}
-
-/// A store that may be with the restorer.
-struct StoreInCreation {
-    declaration: Arc<StoreDeclaration>,
-    changelog: Option<Changelog>,
-    store: Option<LayeredStore>,
-}
-
-/// How far the changelogs of some stores go.
-struct Extents {
-    stores: Vec<usize>,
-    earliest: Vec<i64>,
-    ends: Vec<i64>,
-}
-
-/// The changelog partition of a store.
-#[derive(Clone, Debug)]
-pub(crate) struct Changelog {
-    pub(crate) partition: TopicPartition,
-    pub(crate) topic_id: Uuid,
 }
 
 /// Where reading an input begins.
@@ -92,22 +62,13 @@ enum Stage {
     Reset {
         call: Call<Each<i64>>,
         inputs: Vec<usize>,
-        extents: Extents,
+        extents: Vec<Extent>,
     },
     /// As `Ask`, with new questions.
     AskAgain,
     /// With the restorer.
     Restoring,
     Ready,
-}
-
-struct Questions {
-    committed: Asked<Option<CommittedOffset>>,
-    topics: Asked<TopicDescription>,
-    earliest: Asked<i64>,
-    ends: Asked<i64>,
-    /// The stores that the last three are about.
-    stores: Vec<usize>,
 }
 
 /// What a creation needs of its thread.
@@ -158,7 +119,10 @@ impl TaskCreation {
             let progress = match std::mem::replace(&mut self.stage, Stage::Ready) {
                 Stage::Open => self.open(cx),
                 Stage::Ask(questions) => self.ask(questions, cx),
-                Stage::AskAgain => Ok(Progress::Next(Stage::Ask(self.questions(cx)))),
+                Stage::AskAgain => {
+                    let questions = Questions::ask(&self.plan, &self.stores, cx);
+                    Ok(Progress::Next(Stage::Ask(questions)))
+                }
                 Stage::Reset { call, inputs, extents } => self.reset(call, inputs, extents, cx),
                 Stage::Restoring => {
                     self.stage = Stage::Restoring;
@@ -193,7 +157,9 @@ impl TaskCreation {
             Ok(RestoreOutcome::Cancelled) => self.ask_again(now),
             Err(RestoreFailure::OutOfRange(stores)) => {
                 for index in stores {
-                    self.rebuild(index, "its changelog no longer has the offset it is at")?;
+                    let reason = "its changelog no longer has the offset it is at";
+                    let rebuilt = self.stores[index].rebuild(reason);
+                    rebuilt.map_err(|error| self.state_error(error))?;
                 }
                 self.ask_again(now);
             }
@@ -231,57 +197,13 @@ impl TaskCreation {
             }
             Err(error) => return Err(self.state_error(error)),
         };
-        self.stores.clear();
-        for declaration in self.plan.stores.clone() {
-            let store = match storage.open_store(declaration.spec()) {
-                Err(error @ StateError::Incompatible { .. }) => {
-                    tracing::warn!(task = %self.id(), %error, "this store is rebuilt");
-                    storage
-                        .wipe_store(declaration.spec())
-                        .and_then(|()| storage.open_store(declaration.spec()))
-                }
-                result => result,
-            };
-            let store = store.map_err(|error| self.state_error(error))?;
-            let topic = declaration.changelog_topic(&cx.shared.config.application_id);
-            let changelog = topic.map(|topic| Changelog {
-                partition: TopicPartition { topic, partition: self.id().partition },
-                topic_id: Uuid::nil(),
-            });
-            self.stores.push(StoreInCreation { declaration, changelog, store: Some(store) });
-        }
+        let opened = self.plan.stores.iter().map(|declaration| {
+            StoreInCreation::open(self.plan.id, declaration.clone(), &storage, cx.shared)
+        });
+        let opened = opened.collect::<Result<Vec<_>, _>>();
+        self.stores = opened.map_err(|error| self.state_error(error))?;
         self.storage = Some(storage);
         Ok(Progress::Next(Stage::AskAgain))
-    }
-
-    fn questions(&self, cx: &mut CreationContext<'_>) -> Questions {
-        let inputs = self.plan.inputs.iter().map(|input| input.partition.clone()).collect();
-        let group = &cx.shared.config.application_id;
-        let committed = Asked::Waiting(cx.admin.committed_offsets(group, inputs, true));
-        let (stores, changelogs): (Vec<usize>, Vec<TopicPartition>) = self
-            .stores
-            .iter()
-            .enumerate()
-            .filter_map(|(index, store)| {
-                let changelog = store.changelog.as_ref()?;
-                Some((index, changelog.partition.clone()))
-            })
-            .unzip();
-        let topics = changelogs.iter().map(|changelog| changelog.topic.clone()).collect();
-        let at = |spec| changelogs.iter().map(|p| (p.clone(), spec)).collect::<Vec<_>>();
-        let (earliest, latest) = (at(OffsetSpec::Earliest), at(OffsetSpec::Latest));
-        Questions {
-            committed,
-            topics: Asked::new(changelogs.len(), || cx.admin.describe_topics(topics)),
-            earliest: Asked::new(changelogs.len(), || {
-                cx.admin.list_offsets(earliest, Isolation::ReadUncommitted)
-            }),
-            // The end counts open transactions too: they may become part of it.
-            ends: Asked::new(changelogs.len(), || {
-                cx.admin.list_offsets(latest, Isolation::ReadUncommitted)
-            }),
-            stores,
-        }
     }
 
     fn ask(
@@ -289,44 +211,22 @@ impl TaskCreation {
         mut questions: Questions,
         cx: &mut CreationContext<'_>,
     ) -> Result<Progress, StreamsError> {
-        let mut answered = true;
-        for result in [
-            questions.committed.poll(),
-            questions.topics.poll(),
-            questions.earliest.poll(),
-            questions.ends.poll(),
-        ] {
-            match result {
-                Ok(there) => answered &= there,
-                Err(error) => return Ok(Progress::Again(Stage::AskAgain, error)),
-            }
-        }
-        if !answered {
-            return Ok(Progress::Wait(Stage::Ask(questions)));
+        match questions.poll() {
+            Ok(true) => {}
+            Ok(false) => return Ok(Progress::Wait(Stage::Ask(questions))),
+            Err(error) => return Ok(Progress::Again(Stage::AskAgain, error)),
         }
         self.positions = questions.committed.answers().iter().map(InputPosition::from).collect();
-        for (at, &index) in questions.stores.iter().enumerate() {
-            let topic_id = questions.topics.answers()[at].id;
-            let open = &mut self.stores[index];
-            if let Some(changelog) = &mut open.changelog {
-                changelog.topic_id = topic_id;
-            }
-            let extent = (questions.earliest.answers()[at], questions.ends.answers()[at]);
-            let local = open.store.as_ref().and_then(LayeredStore::metadata);
-            let wall_ms = cx.shared.clock.wall_ms();
-            if let Some(reason) = local.and_then(|local| misfit(local, topic_id, extent, wall_ms)) {
-                self.rebuild(index, reason)?;
-            }
+        let extents = questions.into_extents();
+        let wall_ms = cx.shared.clock.wall_ms();
+        for extent in &extents {
+            let checked = self.stores[extent.store].check(extent, wall_ms);
+            checked.map_err(|error| self.state_error(error))?;
         }
         let unset = self.positions.iter().enumerate().filter(|(_, p)| !p.committed);
         let unset: Vec<usize> = unset.map(|(input, _)| input).collect();
-        let extents = Extents {
-            stores: questions.stores,
-            earliest: questions.earliest.into_answers(),
-            ends: questions.ends.into_answers(),
-        };
         if unset.is_empty() {
-            return self.restore(&extents, cx);
+            return Ok(self.restore(&extents, cx));
         }
         let specs = unset
             .iter()
@@ -344,7 +244,7 @@ impl TaskCreation {
         &mut self,
         mut call: Call<Each<i64>>,
         inputs: Vec<usize>,
-        extents: Extents,
+        extents: Vec<Extent>,
         cx: &mut CreationContext<'_>,
     ) -> Result<Progress, StreamsError> {
         let Some(answer) = call.try_take() else {
@@ -356,59 +256,22 @@ impl TaskCreation {
                 for (input, offset) in inputs.into_iter().zip(offsets) {
                     self.positions[input].offset = offset;
                 }
-                self.restore(&extents, cx)
+                Ok(self.restore(&extents, cx))
             }
             Err(error) => Ok(Progress::Again(Stage::AskAgain, error)),
         }
     }
 
     /// Lends the stores that lack something to the restorer.
-    fn restore(
-        &mut self,
-        extents: &Extents,
-        cx: &mut CreationContext<'_>,
-    ) -> Result<Progress, StreamsError> {
-        let mut stores = Vec::new();
-        for (at, &index) in extents.stores.iter().enumerate() {
-            let open = &mut self.stores[index];
-            let local = open.store.as_ref().and_then(LayeredStore::metadata);
-            let local = local.map(|metadata| metadata.next_offset);
-            let (start, end) = (local.unwrap_or(extents.earliest[at]), extents.ends[at]);
-            if start >= end {
-                tracing::info!(
-                    task = %self.plan.id, store = %open.declaration.name(), offset = start,
-                    "local state is up to date: nothing is replayed"
-                );
-                continue;
-            }
-            let Some(changelog) = open.changelog.clone() else { continue };
-            stores.push(StoreRestore {
-                index,
-                name: open.declaration.name().clone(),
-                store: open.store.take().expect("the restorer has given back what it was lent"),
-                changelog: changelog.partition,
-                topic_id: changelog.topic_id,
-                start,
-                end,
-                from_local: local.is_some(),
-            });
-        }
+    fn restore(&mut self, extents: &[Extent], cx: &mut CreationContext<'_>) -> Progress {
+        let lent = extents.iter().filter_map(|extent| self.stores[extent.store].lend(extent));
+        let stores: Vec<_> = lent.collect();
         if stores.is_empty() {
-            return Ok(Progress::Next(Stage::Ready));
+            return Progress::Next(Stage::Ready);
         }
         let reply_to = cx.restored.clone();
         cx.restores.send(RestoreJob { task: self.plan.id, stores, reply_to });
-        Ok(Progress::Wait(Stage::Restoring))
-    }
-
-    fn rebuild(&mut self, index: usize, reason: &str) -> Result<(), StreamsError> {
-        let open = &mut self.stores[index];
-        tracing::warn!(
-            task = %self.plan.id, store = %open.declaration.name(), reason,
-            "this store alone is rebuilt from its changelog"
-        );
-        let wiped = open.store.as_mut().map_or(Ok(()), LayeredStore::wipe);
-        wiped.map_err(|error| self.state_error(error))
+        Progress::Wait(Stage::Restoring)
     }
 
     /// Everything is asked again a little later: the answers may have changed.

@@ -1,7 +1,9 @@
 //! An application in a process of its own, to be killed.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use crate::until;
 pub struct Application {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    log: Option<PathBuf>,
 }
 
 impl Application {
@@ -19,11 +22,25 @@ impl Application {
     /// # Panics
     /// If it cannot be started.
     pub fn start(program: &str, environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(program)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the application starts");
+        Self::start_with(program, environment, None)
+    }
+
+    /// As [`start`](Self::start); what it logs (its standard error) is appended to a file.
+    ///
+    /// # Panics
+    /// If it cannot be started, or the file not be written.
+    pub fn start_logged(program: &str, environment: &[(&str, &str)], log: &Path) -> Self {
+        Self::start_with(program, environment, Some(log))
+    }
+
+    fn start_with(program: &str, environment: &[(&str, &str)], log: Option<&Path>) -> Self {
+        let mut command = Command::new(program);
+        command.envs(environment.iter().copied()).stdout(Stdio::piped());
+        if let Some(log) = log {
+            let file = OpenOptions::new().create(true).append(true).open(log);
+            command.stderr(file.expect("the log of the application can be written"));
+        }
+        let mut child = command.spawn().expect("the application starts");
         let stdout = child.stdout.take().expect("its output is piped");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let collected = lines.clone();
@@ -33,7 +50,7 @@ impl Application {
                 collected.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Self { child, lines }
+        Self { child, lines, log: log.map(Path::to_owned) }
     }
 
     /// Its process id.
@@ -50,12 +67,34 @@ impl Application {
     ///
     /// # Panics
     /// If it does not within a minute.
+    #[track_caller]
     pub fn wait_for(&self, beginning: &str) -> String {
         let find = || self.lines().into_iter().find(|line| line.starts_with(beginning));
-        until(&format!("the application says {beginning}"), Duration::from_secs(60), || {
-            find().is_some()
-        });
+        let what = format!("the application says {beginning} {}", self.place_of_log());
+        until(&what, Duration::from_secs(60), || find().is_some());
         find().expect("it was just there")
+    }
+
+    /// How it ended, if it did.
+    ///
+    /// # Panics
+    /// If it is no longer a child of this process.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// Waits until it ends; how.
+    ///
+    /// # Panics
+    /// If it does not within the limit.
+    #[track_caller]
+    pub fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
+        let mut status = None;
+        until(&format!("the application ends {}", self.place_of_log()), limit, || {
+            status = self.ended();
+            status.is_some()
+        });
+        status.expect("it has ended")
     }
 
     /// Kills it: no destructor runs, nothing is flushed.
@@ -64,20 +103,44 @@ impl Application {
         let _ = self.child.wait();
     }
 
+    /// Takes all its time from it, as a long pause of a virtual machine does.
+    ///
+    /// # Panics
+    /// If it does not live.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a frozen one go on.
+    ///
+    /// # Panics
+    /// If it does not live.
+    #[track_caller]
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
     /// Asks it to stop, and waits until it has.
     ///
     /// # Panics
-    /// If it does not within a minute.
+    /// If it does not within a minute, or ends with an error.
+    #[track_caller]
     pub fn terminate(&mut self) {
+        self.signal("-TERM");
+        let status = self.wait_for_end(Duration::from_secs(60));
+        assert!(status.success(), "it ended with {status} {}", self.place_of_log());
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(sent.success(), "SIGTERM could not be sent to {pid}");
-        let mut status = None;
-        until("the application ends", Duration::from_secs(60), || {
-            status = self.child.try_wait().expect("a child can be waited for");
-            status.is_some()
-        });
-        assert!(status.is_some_and(|status| status.success()), "it ended with {status:?}");
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        assert!(sent.success(), "{signal} could not be sent to {pid} {}", self.place_of_log());
+    }
+
+    fn place_of_log(&self) -> String {
+        self.log.as_ref().map_or_else(String::new, |log| format!("(its log: {})", log.display()))
     }
 }
 

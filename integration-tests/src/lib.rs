@@ -4,7 +4,9 @@ use std::time::Duration;
 
 pub mod application;
 pub mod kafka;
+pub mod ledger;
 pub mod topics;
+pub mod torture;
 
 pub use application::Application;
 pub use kafka::{Kafka, KafkaOptions};

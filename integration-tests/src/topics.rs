@@ -1,6 +1,6 @@
 //! Writing and reading topics of a real Kafka, by the plain client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -81,41 +81,111 @@ pub fn read_table(bootstrap: &str, topic: &str, partitions: i32) -> BTreeMap<Str
     table
 }
 
+/// A record as it lies in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Where.
+    pub offset: i64,
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
 /// All committed records of a topic as of now, each partition in order.
 ///
 /// # Panics
 /// If the topic cannot be read.
 pub fn read_all(bootstrap: &str, topic: &str, partitions: i32) -> Vec<(String, Vec<u8>)> {
+    let logs = read_partitions(bootstrap, topic, partitions);
+    logs.into_iter().flatten().map(|record| (record.key, record.value)).collect()
+}
+
+/// All committed records of each partition of a topic as of now.
+///
+/// # Panics
+/// If the topic cannot be read.
+pub fn read_partitions(bootstrap: &str, topic: &str, partitions: i32) -> Vec<Vec<LogRecord>> {
     let consumer: BaseConsumer = config(bootstrap)
         .set("group.id", "reader-of-tests")
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "50")
         .create()
         .expect("a consumer");
-    let mut records = Vec::new();
+    let mut assignment = TopicPartitionList::new();
     for partition in 0..partitions {
-        let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
-        consumer.assign(&assignment).expect("an assignment");
-        // A log may end in markers or aborted records: not an offset, only the reader tells.
-        loop {
-            match consumer.poll(Duration::from_secs(10)).expect("a record or the end, in time") {
-                Ok(message) => {
-                    let key = String::from_utf8_lossy(message.key().unwrap_or_default());
-                    let value = message.payload().unwrap_or_default().to_vec();
-                    records.push((key.into_owned(), value));
-                }
-                Err(KafkaError::PartitionEOF(_)) => break,
-                Err(error) => panic!("{topic}-{partition}: {error}"),
+    }
+    consumer.assign(&assignment).expect("an assignment");
+    let mut logs = vec![Vec::new(); usize::try_from(partitions).unwrap_or(0)];
+    let mut open: BTreeSet<i32> = (0..partitions).collect();
+    let mut errors = Vec::new();
+    // A log may end in markers or aborted records: not an offset, only the reader tells.
+    while !open.is_empty() {
+        match consumer.poll(Duration::from_secs(20)) {
+            Some(Ok(message)) => {
+                logs[usize::try_from(message.partition()).unwrap_or(0)].push(LogRecord {
+                    offset: message.offset(),
+                    key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+                    value: message.payload().unwrap_or_default().to_vec(),
+                });
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            // A broker that is gone: the reader finds the others.
+            Some(Err(error)) if errors.len() < 20 => errors.push(error.to_string()),
+            other => panic!("cannot read {topic}: {other:?} after {errors:?}"),
+        }
+    }
+    logs
+}
+
+/// The partitions of these topics' that end in an open transaction: committed readers do not get
+/// to the end of the log. A topic is named, or the beginning of its name with a `*`.
+///
+/// # Panics
+/// If the brokers do not tell.
+pub fn partitions_with_open_transactions(bootstrap: &str, topics: &[&str]) -> Vec<String> {
+    let timeout = Duration::from_secs(20);
+    let consumer = |isolation: &str| -> BaseConsumer {
+        let mut config = config(bootstrap);
+        config.set("group.id", "reader-of-tests").set("isolation.level", isolation);
+        config.create().expect("a consumer")
+    };
+    let (committed, all) = (consumer("read_committed"), consumer("read_uncommitted"));
+    let metadata = all.fetch_metadata(None, timeout).expect("the topics");
+    let is_meant = |name: &str| {
+        topics.iter().any(|topic| match topic.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == *topic,
+        })
+    };
+    let mut open = Vec::new();
+    for topic in metadata.topics().iter().filter(|topic| is_meant(topic.name())) {
+        for partition in topic.partitions() {
+            let end = |consumer: &BaseConsumer| {
+                consumer
+                    .fetch_watermarks(topic.name(), partition.id(), timeout)
+                    .expect("the ends")
+                    .1
+            };
+            let (stable, end) = (end(&committed), end(&all));
+            if stable < end {
+                let place = format!("{}-{}", topic.name(), partition.id());
+                open.push(format!("{place}: stable up to {stable}, ends at {end}"));
             }
         }
     }
-    records
+    open
 }
 
 fn config(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);
+    // What brokers that are killed on purpose let librdkafka say is noise.
+    config.set("log_level", "3");
     config
 }

@@ -7,7 +7,9 @@ pub mod simulator;
 pub mod topology_test_driver;
 
 pub use embedded::EmbeddedCluster;
-pub use simulator::{InstanceId, Simulation};
+pub use simulator::{
+    Compare, InstanceId, Outcome, SeededSimulation, SimulatedRecord, Simulation, for_each_seed,
+};
 pub use topology_test_driver::{
     Fixture, KeyValues, RawOutput, TestInputTopic, TestOutputTopic, TestStore, TimedKeyValues,
     TopologyTestDriver, some,

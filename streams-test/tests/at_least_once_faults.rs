@@ -29,11 +29,11 @@ use streams_core::config::State;
 use streams_core::time::Instant;
 use streams_core::{StreamsConfig, StreamsError};
 use streams_test::embedded::{Fault, FaultPlan, Operation, SeededFaults, Step};
-use streams_test::{EmbeddedCluster, InstanceId, Simulation};
+use streams_test::{EmbeddedCluster, InstanceId, Simulation, for_each_seed};
 
 use common::{
-    CHANGELOG, INPUT, OUTPUT, PARTITIONS, Seen, WORDS, Written, end, for_each_seed, is_drained,
-    positions, table, topology,
+    CHANGELOG, INPUT, OUTPUT, PARTITIONS, Seen, WORDS, Written, end, is_drained, positions, table,
+    topology,
 };
 
 const INSTANCES: usize = 3;
@@ -92,6 +92,7 @@ struct Chaos {
 
 impl Chaos {
     fn new(seed: u64) -> Self {
+        common::show_logs();
         let mut simulation = Simulation::new(topology(), config(seed), seed);
         simulation.cluster().create_topic(INPUT, PARTITIONS).unwrap();
         simulation.cluster().create_topic(OUTPUT, PARTITIONS).unwrap();
@@ -333,7 +334,7 @@ fn run(seed: u64) -> (u64, u64, BTreeMap<String, Seen>, u64) {
 #[test]
 fn whatever_fails_nothing_is_lost() {
     let mut failures = 0;
-    for_each_seed("whatever_fails_nothing_is_lost", SEEDS, |seed| {
+    for_each_seed(0..SEEDS, |seed| {
         let (.., failed) = run(seed);
         failures += failed;
     });
@@ -357,8 +358,7 @@ impl FaultPlan for SlowRestore {
 /// its disk, has heard of the first: what is restored by then is not its state.
 #[test]
 fn a_task_that_comes_back_while_its_restore_is_cancelled_is_restored() {
-    let test = "a_task_that_comes_back_while_its_restore_is_cancelled_is_restored";
-    for_each_seed(test, 20, |seed| {
+    for_each_seed(0..20, |seed| {
         let mut chaos = Chaos::new(seed * 2);
         let (first, others) = (chaos.instances[0].0, [1, 2]);
         chaos.write(100);
@@ -387,5 +387,5 @@ fn a_task_that_comes_back_while_its_restore_is_cancelled_is_restored() {
 /// I11: faults and fates are part of what the seed decides.
 #[test]
 fn equal_seeds_fail_equally() {
-    for_each_seed("equal_seeds_fail_equally", 5, |seed| assert_eq!(run(seed), run(seed)));
+    for_each_seed(0..5, |seed| assert_eq!(run(seed), run(seed)));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use streams_core::client::ClientError;
+use streams_core::client::{ClientError, ClientErrorKind, GroupError};
 use streams_core::time::Instant;
 
 use super::faults::{Fault, FaultPlan, Operation, Step};
@@ -23,6 +23,7 @@ pub struct SeededFaults(Mutex<State>);
 
 struct State {
     random: Random,
+    count: u64,
     delay_max: Duration,
     /// By kind of operation; those that read changelogs are a kind of their own.
     chances: BTreeMap<(Step, bool), Chances>,
@@ -41,13 +42,21 @@ impl SeededFaults {
     /// longer than the session timeout.
     pub fn new(seed: u64, delay_max: Duration) -> Arc<Self> {
         let random = Random::new(seed ^ 0x000f_a175_0000_0000);
-        Arc::new(Self(Mutex::new(State { random, delay_max, chances: BTreeMap::new() })))
+        Arc::new(Self(Mutex::new(State { random, count: 0, delay_max, chances: BTreeMap::new() })))
+    }
+
+    /// How many operations did not go well so far.
+    pub fn count(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 }
 
 impl FaultPlan for SeededFaults {
     fn decide(&self, operation: &Operation<'_>, now: Instant) -> Fault {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).decide(operation, now)
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = state.decide(operation, now);
+        state.count += u64::from(fault != Fault::None);
+        fault
     }
 }
 
@@ -65,7 +74,7 @@ impl State {
         };
         let dice = self.random.below(OF);
         if dice < fail {
-            Fault::Fail(ClientError::retriable(format!("{step:?} failed on purpose; try again")))
+            Fault::Fail(self.error(operation))
         } else if dice < fail + lose {
             if self.random.below(2) == 0 { Fault::LoseAnswer } else { Fault::LoseRequest }
         } else if dice < fail + lose + delay {
@@ -74,6 +83,24 @@ impl State {
         } else {
             Fault::None
         }
+    }
+
+    /// An error that a broker may answer this with.
+    fn error(&mut self, operation: &Operation<'_>) -> ClientError {
+        let step = operation.step;
+        let ends = matches!(step, Step::TransactionOffsets | Step::Commit);
+        let transactional = match step {
+            Step::Produce | Step::Flush => !operation.client.is_empty(),
+            Step::Abort | Step::InitTransactions => true,
+            _ => ends,
+        };
+        let kind = match self.random.below(4) {
+            0 if ends => ClientErrorKind::Group(GroupError::IllegalGeneration),
+            1 if ends => ClientErrorKind::AbortTransaction,
+            2 if transactional => ClientErrorKind::ProducerFenced,
+            _ => ClientErrorKind::Retriable,
+        };
+        ClientError::new(kind, format!("{step:?} failed on purpose; try again"))
     }
 
     fn choose(&mut self, (step, restores): (Step, bool)) -> Chances {

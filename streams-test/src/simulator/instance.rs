@@ -19,7 +19,7 @@ use super::part::{Flag, Machine, Part};
 /// A process that runs, is frozen, or is dead.
 pub(super) struct Process {
     /// Survives the process.
-    directory: Arc<StateDirectory>,
+    pub(super) directory: Arc<StateDirectory>,
     pub(super) parts: Vec<Part>,
     commands: Vec<Postbox<ThreadCommand>>,
     shared: Option<Arc<InstanceShared>>,

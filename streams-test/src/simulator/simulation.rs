@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use state_stores::StateDirectory;
 use streams_core::client::ClientSupplier;
 use streams_core::config::State;
 use streams_core::runtime::step::Next;
@@ -12,6 +13,7 @@ use streams_core::{ResolvedConfig, StreamsConfig, StreamsError, Topology};
 use super::instance::Process;
 use super::part::Machine;
 use super::random::Random;
+use super::seeded::SeededSimulation;
 use crate::embedded::{EmbeddedCluster, VirtualClock};
 
 /// Steps without an end in sight: the run hangs.
@@ -66,6 +68,12 @@ impl Simulation {
             hash: 0,
             stalls: None,
         }
+    }
+
+    /// Runs `topology`, which is made anew for each run, under the faults of many seeds; what it
+    /// has to do, and what has to come of it, is said next.
+    pub fn of(topology: impl Fn() -> Topology + 'static) -> SeededSimulation {
+        SeededSimulation::new(topology)
     }
 
     /// The Kafka of the simulation.
@@ -166,6 +174,19 @@ impl Simulation {
     /// Whether an instance that was stopped, or that failed, has nothing left to do.
     pub fn has_ended(&self, instance: InstanceId) -> bool {
         self.processes[instance.0].has_ended()
+    }
+
+    pub(super) fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The state of each instance.
+    pub(super) fn states(&self) -> impl Iterator<Item = Option<State>> {
+        self.processes.iter().map(Process::state)
+    }
+
+    pub(super) fn directory(&self, instance: InstanceId) -> &Arc<StateDirectory> {
+        &self.processes[instance.0].directory
     }
 
     /// Virtual time.

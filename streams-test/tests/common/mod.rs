@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use streams_core::Topology;
 use streams_core::client::{Isolation, MemoryRecord};
@@ -144,23 +143,10 @@ pub fn table(cluster: &EmbeddedCluster, topic: &str) -> BTreeMap<String, Seen> {
     table
 }
 
-/// Runs `test` for each seed that was asked for; a failure names its seed.
-pub fn for_each_seed(test: &str, seeds: u64, mut run: impl FnMut(u64)) {
-    let from_env = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+/// Shows what the runtime says, if `RUST_LOG` asks for it.
+pub fn show_logs() {
     if std::env::var_os("RUST_LOG").is_some() {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().without_time().with_env_filter(filter).try_init();
-    }
-    let range = match from_env("STREAMS_SIMULATION_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..from_env("STREAMS_SIMULATION_SEEDS").unwrap_or(seeds),
-    };
-    for seed in range {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
-            eprintln!(
-                "see it again: STREAMS_SIMULATION_SEED={seed} cargo test -p streams-test {test} -- --nocapture"
-            );
-            resume_unwind(panic);
-        }
     }
 }

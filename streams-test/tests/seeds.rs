@@ -1,0 +1,43 @@
+//! An application under everything that can go wrong, by many seeds: the committed output and the
+//! stores are those of an undisturbed run, and what lies on the disks agrees with the changelogs.
+//!
+//! The commands are in docs/simulation.md.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use streams_test::{Compare, SeededSimulation, Simulation};
+
+/// Words, each with a number of its own.
+fn words() -> Vec<(String, String)> {
+    (0..240).map(|n| (format!("word-{}", n * n % 11), n.to_string())).collect()
+}
+
+fn words_are_counted() -> SeededSimulation {
+    let simulation = Simulation::of(common::topology);
+    simulation.input(common::INPUT, 2, words()).output(common::OUTPUT, 2)
+}
+
+/// I1, I3, I4: whatever fails, the committed output is that of an undisturbed run.
+#[test]
+fn exactly_once_the_counts_are_exact() {
+    words_are_counted().exactly_once().seeds(0..100).run();
+}
+
+/// I3, I6, I7, I10: whatever fails, nothing is lost.
+#[test]
+fn at_least_once_no_record_is_lost() {
+    let simulation = words_are_counted().compare("seen", Compare::Keys);
+    let simulation = simulation.check(|committed, undisturbed| {
+        let seen = |outcome: &streams_test::Outcome| -> BTreeMap<String, BTreeSet<u64>> {
+            let table = outcome.table::<String, String>(common::OUTPUT);
+            table.into_iter().map(|(key, text)| (key, common::parse(&text).1)).collect()
+        };
+        assert_eq!(seen(committed), seen(undisturbed));
+        let table = committed.table::<String, String>(common::OUTPUT);
+        assert_eq!(table, committed.store("seen"), "output and state have the same history");
+    });
+    simulation.seeds(0..100).run();
+}

@@ -126,7 +126,8 @@ impl StreamsBuilder {
     }
 
     /// As [`build`](Self::build), with what the configuration says about topologies:
-    /// `emit.on.commit`, `dsl.store`, and `ensure.explicit.internal.resource.naming`.
+    /// `emit.on.commit`, `dsl.store`, `topology.optimization` and
+    /// `ensure.explicit.internal.resource.naming`.
     ///
     /// # Errors
     /// As [`build`](Self::build); and if the configuration is not valid.
@@ -140,6 +141,7 @@ impl StreamsBuilder {
             emit_on_commit: config.emit_on_commit,
             in_memory: config.default_dsl_store == DslStore::InMemory,
             explicit_names: config.ensure_explicit_internal_resource_naming,
+            optimization: config.topology_optimization,
         })
     }
 

@@ -365,7 +365,7 @@ fn warn_of_the_brokers_settings(values: &mut Values<'_>) {
 
 /// Settings that are understood and have no effect yet: nobody may rely on them in silence.
 fn warn_of_what_is_not_built(values: &mut Values<'_>) {
-    const NOT_BUILT: [&str; 14] = [
+    const NOT_BUILT: [&str; 13] = [
         "acceptable.recovery.lag",
         "allow.os.group.write.access",
         "log.summary.interval.ms",
@@ -378,7 +378,6 @@ fn warn_of_what_is_not_built(values: &mut Values<'_>) {
         "rack.aware.assignment.strategy",
         "rack.aware.assignment.tags",
         "state.cleanup.delay.ms",
-        "topology.optimization",
         "windowstore.changelog.additional.retention.ms",
     ];
     for name in NOT_BUILT.into_iter().filter(|name| values.is_given(name)).collect::<Vec<_>>() {

@@ -27,7 +27,8 @@ pub(super) fn lower(graph: &Graph, topology: &mut TopologyBuilder) {
     let outputs = ids.clone().map(|_| None).collect();
     let getters = ids.clone().map(|_| None).collect();
     let mut lowering = Lowering { graph, topology, outputs, getters, at: 0 };
-    for id in ids {
+    let order = graph.state().lowering_order();
+    for id in order {
         lowering.at = id;
         let (lower, call) = {
             let node = &mut graph.state().nodes[id as usize];
@@ -200,11 +201,14 @@ impl Lowering<'_> {
         let on_commit = store
             .and_then(|(stored, _)| stored.settings.emit_on_commit)
             .unwrap_or(state.options.emit_on_commit);
-        TableParts {
-            store: store.map(|(stored, name)| stored.builder(&name.to_string(), state.options)),
-            send_old: table.send_old,
-            on_commit,
-        }
+        let store = store.map(|(stored, name)| {
+            let store = stored.builder(&name.to_string(), state.options);
+            match state.reused_changelog(self.at) {
+                Some(topic) => store.source_topic_changelog(topic),
+                None => store,
+            }
+        });
+        TableParts { store, send_old: table.send_old, on_commit }
     }
 
     /// Tells how the table in hand is read; `None` if nobody asked for it.

@@ -5,6 +5,7 @@
 //! the optimisations, `validate` finds all mistakes at once, `lower` makes the core's topology.
 
 mod lower;
+mod merge_repartitions;
 mod names;
 mod new_node;
 mod node;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use streams_core::SerdeRef;
+use streams_core::config::TopologyOptimization;
 use streams_core::topology::{Mistake, Topology, TopologyError};
 
 pub(crate) use lower::{Lowering, RepartitionTopic};
@@ -28,7 +30,7 @@ pub(crate) use node::{
     RepartitionBase, SourceTopics,
 };
 
-use node::{GraphNode, TableFacts};
+use node::{Changes, GraphNode, TableFacts};
 
 /// Shared by all handles of one `StreamsBuilder`.
 #[derive(Clone, Default)]
@@ -57,6 +59,8 @@ pub(crate) struct BuildOptions {
     pub(crate) in_memory: bool,
     /// Generated names of topics and stores are mistakes.
     pub(crate) explicit_names: bool,
+    /// Which rewrites make the topology cheaper.
+    pub(crate) optimization: TopologyOptimization,
 }
 
 impl Graph {
@@ -102,6 +106,11 @@ impl Graph {
         let first = new.parents.first().map(|p| state.node(*p));
         let keeps_key = matches!(new.keeps, Keeps::Key | Keeps::Both);
         let keeps_value = matches!(new.keeps, Keeps::Value | Keeps::Both);
+        let changes = match (&new.kind, new.changes_key) {
+            (_, true) => Changes::Key,
+            (Kind::Stream | Kind::Table, false) if !keeps_value => Changes::Value,
+            _ => Changes::Nothing,
+        };
         let kept_key = first.filter(|_| keeps_key).and_then(|p| p.key_serde.clone());
         let kept_value = first.filter(|_| keeps_value).and_then(|p| p.value_serde.clone());
         state.nodes.push(GraphNode {
@@ -110,6 +119,7 @@ impl Graph {
             parents: new.parents,
             kind: new.kind,
             key_changed,
+            changes,
             asks: new.asks,
             key_serde: new.key_serde.or(kept_key),
             value_serde: new.value_serde.or(kept_value),

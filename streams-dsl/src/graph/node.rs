@@ -50,11 +50,21 @@ pub(crate) struct GraphNode {
     pub(crate) kind: Kind,
     /// The call above which changed the key, if a record may lie outside the partition of its key.
     pub(crate) key_changed: Option<Call>,
+    /// What this operator itself does to a record.
+    pub(crate) changes: Changes,
     /// What this operator asks of the tables above it.
     pub(crate) asks: Vec<Ask>,
     pub(crate) key_serde: Option<ErasedSerde>,
     pub(crate) value_serde: Option<ErasedSerde>,
     pub(crate) lower: Option<Lower>,
+}
+
+/// What an operator may change of a record: the key counts before the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changes {
+    Nothing,
+    Key,
+    Value,
 }
 
 /// What the passes have to tell apart.
@@ -63,6 +73,8 @@ pub(crate) enum Kind {
     Source(SourceTopics),
     /// One stream in (or several), one stream out.
     Stream,
+    /// Several streams in, one stream out.
+    Merge,
     /// Lowers to nothing: remembers how a stream was grouped.
     Grouping(Grouping),
     /// A topic of ours, between two sub-topologies.
@@ -133,6 +145,10 @@ pub(crate) struct Grouping {
 
 /// A repartition topic.
 pub(crate) struct Repartition {
+    /// Made because an operator needed it; the user did not ask for it with `repartition`.
+    pub(crate) automatic: bool,
+    /// Stands right below the operator that changes the key, in place of several further down.
+    pub(crate) moved: bool,
     pub(crate) base: RepartitionBase,
 }
 

@@ -1,18 +1,23 @@
-//! Optimisations of the logical graph: a list of passes, each from graph to graph.
+//! Optimisations of the logical graph: passes from graph to graph.
 
 use std::collections::BTreeMap;
 
+use super::merge_repartitions::merge_repartitions;
 use super::{GraphState, Kind, NodeId};
 
 /// A rewriting pass.
 type Pass = fn(&mut GraphState);
 
-/// The passes in the order in which they run. None changes names or numbers.
-const PASSES: &[(&str, Pass)] = &[("merge-sources", merge_sources)];
-
-/// Runs all passes.
+/// Runs the passes that the options ask for, in the JVM's order.
+///
+/// Reusing a table's source topic as its changelog changes no node: see `Lowering::table_parts`.
 pub(super) fn rewrite(state: &mut GraphState) {
-    for (_name, pass) in PASSES {
+    let optional = |wanted: bool, pass: Pass| wanted.then_some(pass);
+    let passes = [
+        Some(merge_sources as Pass),
+        optional(state.options.optimization.merge_repartition_topics, merge_repartitions),
+    ];
+    for pass in passes.into_iter().flatten() {
         pass(state);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::names::is_generated_stream_name;
-use super::node::{GraphNode, Kind, NodeId, RepartitionBase};
+use super::node::{GraphNode, Kind, NodeId, Repartition, RepartitionBase};
 use super::{Generated, GraphState, StoreName};
 
 impl GraphState {
@@ -13,6 +13,30 @@ impl GraphState {
 
     pub(crate) fn ids(&self) -> std::ops::Range<NodeId> {
         0..NodeId::try_from(self.nodes.len()).expect("fewer than 4 billion operators")
+    }
+
+    /// Parents before children; a repartition topic that was moved comes right after its parent,
+    /// which changes the key. Sub-topologies are numbered in this order.
+    pub(super) fn lowering_order(&self) -> Vec<NodeId> {
+        let place = |id: NodeId| match (&self.node(id).kind, self.node(id).parents.first()) {
+            (Kind::Repartition(Repartition { moved: true, .. }), Some(parent)) => (*parent, 1),
+            _ => (id, 0),
+        };
+        let mut order: Vec<_> = self.ids().collect();
+        order.sort_by_key(|id| place(*id));
+        order
+    }
+
+    /// The topic that a table is read from, if it also serves as the changelog of the store.
+    pub(super) fn reused_changelog(&self, table: NodeId) -> Option<&str> {
+        match &self.node(table).kind {
+            Kind::Source(source)
+                if self.options.optimization.reuse_ktable_source_topics && !source.pattern =>
+            {
+                source.topics.first().map(String::as_str)
+            }
+            _ => None,
+        }
     }
 
     /// In the JVM a processor with a name takes no number, unlike other operators. If it is the
@@ -56,7 +80,8 @@ impl GraphState {
 
     /// The names of a repartition node's sink, filter and source.
     pub(crate) fn repartition_names(&self, id: NodeId) -> [String; 3] {
-        if is_generated_stream_name(&self.repartition_base(id)) {
+        let moved = matches!(&self.node(id).kind, Kind::Repartition(topic) if topic.moved);
+        if !moved && is_generated_stream_name(&self.repartition_base(id)) {
             let name = &self.node(id).name;
             return [name.part(0), name.part(1), name.part(2)];
         }

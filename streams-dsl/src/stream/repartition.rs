@@ -32,7 +32,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let serdes = self.repartition_serdes(call, &options.key, &options.value);
         let node = self.add_repartition(
             call,
-            Repartition { base },
+            Repartition { automatic: false, moved: false, base },
             serdes.map(|(key, value)| RepartitionTopic {
                 key,
                 value,
@@ -69,7 +69,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let topic = self.repartition_serdes(call, serdes.0, serdes.1).map(|(key, value)| {
             RepartitionTopic { key, value, partitions: None, partitioner: None }
         });
-        self.add_repartition(call, Repartition { base }, topic)
+        self.add_repartition(call, Repartition { automatic: true, moved: false, base }, topic)
     }
 
     fn repartition_serdes(

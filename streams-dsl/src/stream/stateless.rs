@@ -165,7 +165,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let call = Call::new("merge");
         let name = self.graph.name(None, &[("KSTREAM-MERGE-", "")]);
         let other = self.graph.own(call, &other.graph, other.node, self.node);
-        let node = NewNode::new(call, name, &[self.node, other], Kind::Stream).lower(|lowering| {
+        let node = NewNode::new(call, name, &[self.node, other], Kind::Merge).lower(|lowering| {
             lowering.processor::<K, V, _, _>((), |(), _| {
                 process_fn((), std::sync::Arc::new(pass_through::<K, V>))
             });

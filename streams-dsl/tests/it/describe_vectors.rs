@@ -183,6 +183,55 @@ fn vectors() -> Vec<(&'static str, fn(&StreamsBuilder))> {
                 .join_table_with(&counts, |_, x, _| x, "j")
                 .to("b");
         }),
+        ("optimized: aggregations below one change of the key", |b| {
+            let s = stream(b, "in").select_key(|_, v| v.clone());
+            s.to("raw");
+            s.group_by_key_with(auto()).count("counts").to("a");
+            s.filter(|_, _| true).group_by_key_with("firsts").reduce(|x, _| x, auto()).to("b");
+            let s = s.peek(|_, _| {}).group_by_key_with(auto());
+            s.aggregate(String::new, |_, _, _: &mut String| {}, auto()).to("c");
+        }),
+        ("optimized: a single topic moves up", |b| {
+            stream(b, "in")
+                .map(|k, v| (k, v))
+                .filter(|_, _| true)
+                .peek(|_, _| {})
+                .group_by_key_with("group")
+                .count(auto())
+                .to("out");
+        }),
+        ("optimized: changed values keep the topic where it is", |b| {
+            let s = stream(b, "in").select_key(|_, v| v.clone());
+            s.map_values(|v| v).group_by_key_with(auto()).count("counts").to("a");
+            s.filter(|_, _| true).group_by_key_with(auto()).count("more").to("b");
+            s.group_by_key_with(auto()).count("most").to("c");
+        }),
+        ("optimized: below a merge", |b| {
+            let x = stream(b, "x").select_key(|_, v| v.clone());
+            let y = stream(b, "y").select_key(|k, _| k.clone());
+            let m = x.merge(&y);
+            m.group_by_key_with(auto()).count("counts").to("a");
+            m.filter(|_, _| true).group_by_key_with(auto()).count("more").to("b");
+        }),
+        ("optimized: an aggregation and a join", |b| {
+            let t = table(b, "table");
+            let s = stream(b, "in").map(|k, v| (k, v));
+            s.join_table_with(&t, |_, x, _| x, auto()).to("a");
+            s.filter(|_, _| true).group_by_key_with(auto()).count("counts").to("b");
+            s.repartition("own").group_by_key().count("more").to("c");
+        }),
+        ("optimized: a change of the key below another", |b| {
+            let s = stream(b, "in").select_key(|_, v| v.clone());
+            s.group_by_key_with(auto()).count("counts").to("a");
+            let r = s.select_key(|k, _| k.clone());
+            r.group_by_key_with(auto()).count("more").to("b");
+            r.filter(|_, _| true).group_by_key_with(auto()).count("most").to("c");
+        }),
+        ("optimized: tables that are read again from their topics", |b| {
+            let l = table(b, "left");
+            let r = b.table::<String, String>("right", "rights");
+            l.join(&r, |_, x, _| first(x)).to("out");
+        }),
     ]
 }
 
@@ -198,7 +247,12 @@ fn descriptions_are_the_jvms_byte_for_byte() {
         assert_eq!(title, wanted_title);
         let builder = StreamsBuilder::new();
         calls(&builder);
-        let described = builder.build().map(|t| t.describe()).unwrap_or_else(|e| e.to_string());
+        let mut config = StreamsConfig::new("app", "localhost:9092");
+        if title.starts_with("optimized: ") {
+            config = config.set("topology.optimization", "all");
+        }
+        let described =
+            builder.build_with(&config).map(|t| t.describe()).unwrap_or_else(|e| e.to_string());
         if described != wanted {
             different.push(format!("{title}\n--- JVM\n{wanted}--- here\n{described}"));
         }

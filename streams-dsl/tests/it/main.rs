@@ -6,6 +6,7 @@ mod aborts;
 mod describe;
 mod describe_vectors;
 mod groups;
+mod optimizations;
 mod result_vectors;
 mod stream_table_joins;
 mod streams;

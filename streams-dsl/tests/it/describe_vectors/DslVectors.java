@@ -164,6 +164,54 @@ public final class DslVectors {
             counts.leftJoin(t, (x, y) -> "").toStream().to("a");
             b.stream("other", IN).selectKey((k, v) -> v).join(counts, (x, y) -> x, Joined.as("j")).to("b");
         });
+
+        one("optimized: aggregations below one change of the key", b -> {
+            KStream<String, String> s = b.stream("in", IN).selectKey((k, v) -> v);
+            s.to("raw");
+            s.groupByKey().count(Materialized.as("counts")).toStream().to("a");
+            s.filter((k, v) -> true).groupByKey(Grouped.as("firsts")).reduce((x, y) -> x).toStream().to("b");
+            s.peek((k, v) -> { }).groupByKey().aggregate(() -> "", (k, v, a) -> a).toStream().to("c");
+        });
+
+        one("optimized: a single topic moves up", b -> b.stream("in", IN).map(KeyValue::pair)
+            .filter((k, v) -> true).peek((k, v) -> { }).groupByKey(Grouped.as("group")).count().toStream().to("out"));
+
+        one("optimized: changed values keep the topic where it is", b -> {
+            KStream<String, String> s = b.stream("in", IN).selectKey((k, v) -> v);
+            s.mapValues(v -> v).groupByKey().count(Materialized.as("counts")).toStream().to("a");
+            s.filter((k, v) -> true).groupByKey().count(Materialized.as("more")).toStream().to("b");
+            s.groupByKey().count(Materialized.as("most")).toStream().to("c");
+        });
+
+        one("optimized: below a merge", b -> {
+            KStream<String, String> x = b.stream("x", IN).selectKey((k, v) -> v);
+            KStream<String, String> y = b.stream("y", IN).selectKey((k, v) -> k);
+            KStream<String, String> m = x.merge(y);
+            m.groupByKey().count(Materialized.as("counts")).toStream().to("a");
+            m.filter((k, v) -> true).groupByKey().count(Materialized.as("more")).toStream().to("b");
+        });
+
+        one("optimized: an aggregation and a join", b -> {
+            KTable<String, String> t = b.table("table", IN);
+            KStream<String, String> s = b.stream("in", IN).map(KeyValue::pair);
+            s.join(t, (x, y) -> x).to("a");
+            s.filter((k, v) -> true).groupByKey().count(Materialized.as("counts")).toStream().to("b");
+            s.repartition(Repartitioned.as("own")).groupByKey().count(Materialized.as("more")).toStream().to("c");
+        });
+
+        one("optimized: a change of the key below another", b -> {
+            KStream<String, String> s = b.stream("in", IN).selectKey((k, v) -> v);
+            s.groupByKey().count(Materialized.as("counts")).toStream().to("a");
+            KStream<String, String> r = s.selectKey((k, v) -> k);
+            r.groupByKey().count(Materialized.as("more")).toStream().to("b");
+            r.filter((k, v) -> true).groupByKey().count(Materialized.as("most")).toStream().to("c");
+        });
+
+        one("optimized: tables that are read again from their topics", b -> {
+            KTable<String, String> l = b.table("left", IN);
+            KTable<String, String> r = b.table("right", IN, Materialized.as("rights"));
+            l.join(r, (x, y) -> x).toStream().to("out");
+        });
     }
 
     private static void one(String title, Consumer<StreamsBuilder> calls) {
@@ -174,6 +222,7 @@ public final class DslVectors {
         properties.put("default.value.serde", Serdes.StringSerde.class);
         StreamsBuilder builder = new StreamsBuilder();
         calls.accept(builder);
-        System.out.print("# " + title + "\n" + builder.build().describe());
+        if (title.startsWith("optimized: ")) properties.put("topology.optimization", "all");
+        System.out.print("# " + title + "\n" + builder.build(properties).describe());
     }
 }

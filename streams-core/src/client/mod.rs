@@ -10,6 +10,7 @@
 pub mod call;
 pub mod error;
 pub mod kafka_clients;
+pub(crate) mod kafka_errors;
 pub mod raw_record;
 pub mod rdkafka;
 pub mod seam;

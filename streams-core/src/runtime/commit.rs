@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use state_stores::Attempt;
 
-use super::reaction_table::{ErrorReaction, Event, Stage};
+use super::reaction_table::{
+    ErrorReaction, Event, Request, RequestReaction, Stage, request_reaction,
+};
 use super::record_collector::Collector;
 use super::stream_thread::StreamThread;
-use crate::client::{Call, ClientError, ClientErrorKind, CommitOutcome, Each, OffsetToCommit};
+use crate::client::{Call, ClientError, CommitOutcome, Each, OffsetToCommit};
 use crate::error::StreamsError;
 use crate::task_id::TaskId;
 use crate::time::Instant;
@@ -250,7 +252,7 @@ impl StreamThread {
         match self.react_to(stage, &error, now)? {
             ErrorReaction::Fail => Err(self.client_error(error, "commit a transaction")),
             ErrorReaction::Repeat => {
-                self.settle_tasks(Event::Unknown, commit.attempt, now)?;
+                self.settle_tasks(Event::Unknown, commit.attempt)?;
                 commit.stage = CommitStage::Due(now + RETRY_INTERVAL);
                 Ok(Advance::Pending)
             }
@@ -260,7 +262,7 @@ impl StreamThread {
 
     /// Step 3.
     fn end_commit(&mut self, commit: &CommitAttempt, now: Instant) -> Result<(), StreamsError> {
-        self.settle_tasks(Event::Committed, commit.attempt, now)?;
+        self.settle_tasks(Event::Committed, commit.attempt)?;
         tracing::debug!(
             thread = %self.name, attempt = commit.attempt.0, tasks = commit.tasks.len(),
             ms = now.since(commit.began).as_millis(), "committed"
@@ -277,9 +279,8 @@ impl StreamThread {
         error: ClientError,
         now: Instant,
     ) -> Result<(), StreamsError> {
-        let passes = matches!(error.kind, ClientErrorKind::Retriable | ClientErrorKind::Group(_));
         let timeout = self.shared.config.task_timeout;
-        if !passes {
+        if request_reaction(Request::CommitPositions, error.kind) != RequestReaction::Repeat {
             return Err(self.client_error(error, "commit the positions of the inputs"));
         }
         if now.since(commit.began) > timeout {

@@ -131,6 +131,59 @@ pub(crate) fn error_reaction(stage: Stage, kind: ClientErrorKind) -> ErrorReacti
     ERRORS[row(kind)].1[stage as usize]
 }
 
+/// A call to Kafka that is no part of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// The positions of the inputs are committed, under at-least-once.
+    CommitPositions,
+    /// What has to be known before a task runs: positions, topics, ends of logs.
+    Prepare,
+    /// An input is read.
+    Fetch,
+    /// A changelog is read.
+    Restore,
+}
+
+/// What an error of a [`Request`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestReaction {
+    /// The same again, a little later; for as long as `task.timeout.ms` allows, where that is
+    /// bounded at all. What ends a membership is told by the member.
+    Repeat,
+    /// The position is not in the log: the reset policy decides for an input, a store is rebuilt.
+    Reset,
+    /// End the thread with this error.
+    Fail,
+}
+
+/// By kind of error: of each [`Request`], in their order.
+#[rustfmt::skip]
+const REQUESTS: [(&str, [RequestReaction; 4]); 13] = {
+    use RequestReaction::{Fail as F, Repeat as R, Reset as O};
+    [
+        //                   Commit Prepare Fetch Restore
+        ("retriable",         [R,   R,      R,    R]),
+        ("group",             [R,   R,      F,    F]),
+        ("producer fenced",   [F,   F,      F,    F]),
+        ("abort transaction", [F,   F,      F,    F]),
+        ("fatal",             [F,   F,      F,    F]),
+        ("invalid",           [F,   F,      F,    F]),
+        ("record too large",  [F,   F,      F,    F]),
+        // A topic is known to one broker before another; only who reads has waited long enough.
+        ("unknown topic",     [R,   R,      F,    R]),
+        ("topic exists",      [F,   F,      F,    F]),
+        ("out of range",      [F,   F,      O,    O]),
+        ("authentication",    [F,   F,      F,    F]),
+        ("authorization",     [F,   F,      F,    F]),
+        ("unsupported",       [F,   F,      F,    F]),
+    ]
+};
+
+/// What an error asks for.
+pub(crate) fn request_reaction(request: Request, kind: ClientErrorKind) -> RequestReaction {
+    REQUESTS[row(kind)].1[request as usize]
+}
+
 /// Without a wildcard: a new kind of error does not compile before it has its row.
 fn row(kind: ClientErrorKind) -> usize {
     match kind {
@@ -151,77 +204,4 @@ fn row(kind: ClientErrorKind) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STAGES: [Stage; 8] = [
-        Stage::Init,
-        Stage::Send,
-        Stage::Delivery,
-        Stage::Flush,
-        Stage::Aborted,
-        Stage::Unknown,
-        Stage::Fatal,
-        Stage::Abort,
-    ];
-
-    #[test]
-    fn stages_and_standings_are_the_columns_in_their_order() {
-        assert!(STAGES.iter().enumerate().all(|(at, stage)| *stage as usize == at));
-        let standings = [Standing::Revoked, Standing::Kept, Standing::Restoring];
-        assert!(standings.iter().enumerate().all(|(at, standing)| *standing as usize == at));
-    }
-
-    #[test]
-    fn a_kind_has_the_row_with_its_name() {
-        for (kind, name) in [
-            (ClientErrorKind::Retriable, "retriable"),
-            (ClientErrorKind::Group(crate::client::GroupError::UnknownMember), "group"),
-            (ClientErrorKind::ProducerFenced, "producer fenced"),
-            (ClientErrorKind::AbortTransaction, "abort transaction"),
-            (ClientErrorKind::Fatal, "fatal"),
-            (ClientErrorKind::Invalid, "invalid"),
-            (ClientErrorKind::RecordTooLarge, "record too large"),
-            (ClientErrorKind::UnknownTopic, "unknown topic"),
-            (ClientErrorKind::TopicExists, "topic exists"),
-            (ClientErrorKind::OffsetOutOfRange, "out of range"),
-            (ClientErrorKind::Authentication, "authentication"),
-            (ClientErrorKind::Authorization, "authorization"),
-            (ClientErrorKind::Unsupported, "unsupported"),
-        ] {
-            assert_eq!(ERRORS[row(kind)].0, name);
-        }
-    }
-
-    #[test]
-    fn an_unknown_outcome_is_never_taken_for_an_abort() {
-        for (name, reactions) in &ERRORS {
-            let reaction = reactions[Stage::Unknown as usize];
-            assert_ne!(reaction, ErrorReaction::Abort, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_dead_producer_is_never_used_again() {
-        for stage in STAGES {
-            for kind in [ClientErrorKind::ProducerFenced, ClientErrorKind::Fatal] {
-                assert_eq!(error_reaction(stage, kind), ErrorReaction::NewProducer, "{stage:?}");
-            }
-        }
-        for (name, reactions) in &ERRORS {
-            let reaction = reactions[Stage::Fatal as usize];
-            assert!(
-                matches!(reaction, ErrorReaction::NewProducer | ErrorReaction::Fail),
-                "{name}: {reaction:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_what_was_committed_is_kept_as_committed() {
-        for (event, reactions) in &TASKS {
-            let commits = reactions.contains(&TaskReaction::Commit);
-            assert_eq!(commits, *event == Event::Committed, "{event:?}");
-        }
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ impl StreamThread {
         while let Some(event) = self.member.next_event() {
             self.progress = true;
             match event {
-                MemberEvent::Assigned(assignment) => self.assigned(assignment, now),
+                MemberEvent::Assigned(assignment) => self.assigned(assignment),
                 MemberEvent::Lost { reason } => {
                     tracing::warn!(thread = %self.name, reason, "all tasks are lost");
                     let commit = self.commit.take();
@@ -36,7 +36,7 @@ impl StreamThread {
     }
 
     /// The new generation counts at once, for kept tasks too; the tasks follow.
-    fn assigned(&mut self, assignment: Assignment, now: Instant) {
+    fn assigned(&mut self, assignment: Assignment) {
         let span = tracing::info_span!(
             "rebalance", thread = %self.name, generation = assignment.generation
         );
@@ -54,7 +54,7 @@ impl StreamThread {
         for id in &assignment.active {
             let is_new = !self.tasks.contains_key(id) && !self.creating.contains_key(id);
             if is_new && self.stopping.is_none() {
-                self.creating.insert(*id, self.creation(*id, &assignment, now));
+                self.creating.insert(*id, self.creation(*id, &assignment));
             }
         }
         // A task that came back before it was released is not released after all.
@@ -135,10 +135,10 @@ impl StreamThread {
         }
     }
 
-    fn creation(&self, id: TaskId, assignment: &Assignment, now: Instant) -> TaskCreation {
+    fn creation(&self, id: TaskId, assignment: &Assignment) -> TaskCreation {
         let counts = &assignment.partition_counts;
         let plan = TaskPlan::new(&self.shared.topology, &self.shared.config, id, counts);
-        TaskCreation::new(plan, now)
+        TaskCreation::new(plan)
     }
 
     /// Does to the running tasks what the table says follows `event`.
@@ -146,7 +146,6 @@ impl StreamThread {
         &mut self,
         event: Event,
         attempt: Attempt,
-        now: Instant,
     ) -> Result<(), StreamsError> {
         let wall_ms = self.shared.clock.wall_ms();
         let ids: Vec<_> = self.tasks.keys().copied().collect();
@@ -169,7 +168,7 @@ impl StreamThread {
                 TaskReaction::Recreate => {
                     drop(self.remove_task(id));
                     if let Some(assignment) = &self.assignment {
-                        self.creating.insert(id, self.creation(id, assignment, now));
+                        self.creating.insert(id, self.creation(id, assignment));
                     }
                 }
             }

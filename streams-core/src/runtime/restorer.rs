@@ -10,6 +10,7 @@ use state_stores::{BulkLoad, LayeredStore, StateError, StoreMetadata};
 use uuid::Uuid;
 
 use super::mailbox::{Mailbox, Postbox};
+use super::reaction_table::{Request, RequestReaction, request_reaction};
 use super::step::Next;
 use crate::client::{
     ClientError, ClientErrorKind, FetchSlot, FetchedBatch, Fetcher, TopicPartition, WakeRef,
@@ -280,7 +281,7 @@ impl Restorer {
                 tracing::warn!(%task, %error, "cannot read a changelog now, trying again");
                 self.retry_at = Some(now + RETRY_INTERVAL);
             }
-            ClientErrorKind::OffsetOutOfRange => {
+            kind if request_reaction(Request::Restore, kind) == RequestReaction::Reset => {
                 let stores = self.restores(task).filter(|l| l.slot == slot);
                 let stores = stores.map(|l| l.restore.index).collect();
                 self.end(task, Err(RestoreFailure::OutOfRange(stores)));

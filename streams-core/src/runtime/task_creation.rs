@@ -14,9 +14,10 @@ use self::store_in_creation::{OpenStore, StoreInCreation};
 use super::instance::InstanceShared;
 use super::mailbox::Postbox;
 use super::offset_reset::reset_spec;
+use super::reaction_table::{Request, RequestReaction, request_reaction};
 use super::restorer::{RestoreDone, RestoreFailure, RestoreJob, RestoreOutcome};
 use super::task_plan::TaskPlan;
-use crate::client::{Admin, Call, ClientError, ClientErrorKind, CommittedOffset, Each, GroupError};
+use crate::client::{Admin, Call, ClientError, CommittedOffset, Each};
 use crate::error::StreamsError;
 use crate::task_id::TaskId;
 use crate::time::Instant;
@@ -30,7 +31,8 @@ pub(crate) struct TaskCreation {
     pub(crate) plan: TaskPlan,
     stage: Stage,
     retry_at: Option<Instant>,
-    since: Instant,
+    /// The first trouble since it last got on.
+    trouble_since: Option<Instant>,
     stores: Vec<StoreInCreation>,
     storage: Option<TaskStorage>,
     positions: Vec<InputPosition>,
@@ -82,12 +84,12 @@ pub(crate) struct CreationContext<'a> {
 
 impl TaskCreation {
     /// A task that was assigned just now.
-    pub(crate) fn new(plan: TaskPlan, now: Instant) -> Self {
+    pub(crate) fn new(plan: TaskPlan) -> Self {
         Self {
             plan,
             stage: Stage::Open,
             retry_at: None,
-            since: now,
+            trouble_since: None,
             stores: Vec::new(),
             storage: None,
             positions: Vec::new(),
@@ -131,7 +133,13 @@ impl TaskCreation {
                 Stage::Ready => return Ok(true),
             };
             match progress {
-                Ok(Progress::Next(stage)) => self.stage = stage,
+                Ok(Progress::Next(stage)) => {
+                    // New questions are no answers yet.
+                    if !matches!(stage, Stage::Ask(_)) {
+                        self.trouble_since = None;
+                    }
+                    self.stage = stage;
+                }
                 Ok(Progress::Wait(stage)) => {
                     self.stage = stage;
                     return Ok(false);
@@ -163,7 +171,9 @@ impl TaskCreation {
                 }
                 self.ask_again(now);
             }
-            Err(RestoreFailure::Client(changelog, error)) if error.is_retriable() => {
+            Err(RestoreFailure::Client(changelog, error))
+                if request_reaction(Request::Restore, error.kind) == RequestReaction::Repeat =>
+            {
                 tracing::warn!(task = %self.id(), %changelog, %error, "restore is tried again");
                 self.ask_again(now);
             }
@@ -282,18 +292,13 @@ impl TaskCreation {
 
     /// Waits and tries again, as long as `task.timeout.ms` allows and the error may pass.
     fn again(&mut self, error: &ClientError, cx: &CreationContext<'_>) -> Result<(), StreamsError> {
-        let passes = matches!(
-            error.kind,
-            ClientErrorKind::Retriable
-                | ClientErrorKind::UnknownTopic
-                | ClientErrorKind::Group(GroupError::UnstableOffset)
-        );
         let config = &cx.shared.config;
-        if !passes {
+        if request_reaction(Request::Prepare, error.kind) != RequestReaction::Repeat {
             let doing = format!("prepare task {}", self.id());
             return Err(StreamsError::from_client(error.clone(), doing, &config.bootstrap_servers));
         }
-        if cx.now.since(self.since) > config.task_timeout {
+        let since = *self.trouble_since.get_or_insert(cx.now);
+        if cx.now.since(since) > config.task_timeout {
             return Err(StreamsError::TaskTimeout {
                 task: self.id(),
                 timeout: config.task_timeout,

@@ -213,7 +213,7 @@ impl StreamThread {
         self.commit = None;
         self.begin_abort(now);
         // If anything is sealed it is of the last attempt: there is only one at a time.
-        self.settle_tasks(Event::Aborted, Attempt(self.attempts), now)
+        self.settle_tasks(Event::Aborted, Attempt(self.attempts))
     }
 
     fn begin_abort(&mut self, now: Instant) {
@@ -230,7 +230,7 @@ impl StreamThread {
     /// makes Kafka decide; tasks are created only afterwards, so that they read the outcome.
     pub(crate) fn new_producer(&mut self, again: bool, now: Instant) -> Result<(), StreamsError> {
         self.commit = None;
-        self.settle_tasks(Event::ProducerLost, Attempt(self.attempts), now)?;
+        self.settle_tasks(Event::ProducerLost, Attempt(self.attempts))?;
         let collector = self.transactions.supply.collector();
         let collector = collector.map_err(|error| self.client_error(error, "make a producer"))?;
         self.collector = Box::new(collector);

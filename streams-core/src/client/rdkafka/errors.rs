@@ -1,100 +1,89 @@
-//! What librdkafka's error codes ask for, as a table.
+//! What librdkafka's error codes ask for, as a table. Brokers' codes are passed on by librdkafka as
+//! they are, those too that it does not know.
 
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t::{self as Code, *};
 
 use super::native;
 use crate::client::error::{ClientError, ClientErrorKind as Kind, GroupError};
+use crate::client::kafka_errors;
 
-/// Codes and their reactions. What is not listed is [`Kind::Fatal`]: repeating blindly what nobody
-/// understood could go on for ever.
+/// The first code that comes from brokers.
+const BROKER_CODES: i32 = -1;
+
+/// Librdkafka's own codes. Those of brokers are in the table of all of Kafka's codes.
 const TABLE: &[(Code, Kind)] = &[
-    // Of librdkafka itself.
+    (RD_KAFKA_RESP_ERR__BAD_MSG, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__BAD_COMPRESSION, Kind::Fatal),
+    (RD_KAFKA_RESP_ERR__DESTROY, Kind::Fatal),
+    (RD_KAFKA_RESP_ERR__FAIL, Kind::Fatal),
     (RD_KAFKA_RESP_ERR__TRANSPORT, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE, Kind::Fatal),
     (RD_KAFKA_RESP_ERR__RESOLVE, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR__TIMED_OUT, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE, Kind::Retriable),
     (RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__PARTITION_EOF, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, Kind::UnknownTopic),
+    (RD_KAFKA_RESP_ERR__FS, Kind::Fatal),
+    (RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, Kind::UnknownTopic),
+    (RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__INVALID_ARG, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__TIMED_OUT, Kind::Retriable),
     (RD_KAFKA_RESP_ERR__QUEUE_FULL, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__ISR_INSUFF, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__NODE_UPDATE, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__SSL, Kind::Authentication),
     (RD_KAFKA_RESP_ERR__WAIT_COORD, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR__WAIT_CACHE, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__UNKNOWN_GROUP, Kind::Group(GroupError::UnknownMember)),
     (RD_KAFKA_RESP_ERR__IN_PROGRESS, Kind::Retriable),
     (RD_KAFKA_RESP_ERR__PREV_IN_PROGRESS, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR__INTR, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR__RETRY, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__EXISTING_SUBSCRIPTION, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, Kind::Fatal),
+    (RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS, Kind::Fatal),
+    (RD_KAFKA_RESP_ERR__CONFLICT, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__STATE, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__UNKNOWN_PROTOCOL, Kind::Unsupported),
+    (RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED, Kind::Unsupported),
+    (RD_KAFKA_RESP_ERR__AUTHENTICATION, Kind::Authentication),
+    (RD_KAFKA_RESP_ERR__NO_OFFSET, Kind::OffsetOutOfRange),
     (RD_KAFKA_RESP_ERR__OUTDATED, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, Kind::Unsupported),
+    (RD_KAFKA_RESP_ERR__WAIT_CACHE, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__INTR, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__KEY_SERIALIZATION, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__VALUE_SERIALIZATION, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__KEY_DESERIALIZATION, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__VALUE_DESERIALIZATION, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__PARTIAL, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__READ_ONLY, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__NOENT, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__UNDERFLOW, Kind::Unsupported),
+    (RD_KAFKA_RESP_ERR__INVALID_TYPE, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__RETRY, Kind::Retriable),
     (RD_KAFKA_RESP_ERR__PURGE_QUEUE, Kind::AbortTransaction),
     (RD_KAFKA_RESP_ERR__PURGE_INFLIGHT, Kind::AbortTransaction),
-    (RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, Kind::UnknownTopic),
-    (RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, Kind::UnknownTopic),
+    (RD_KAFKA_RESP_ERR__FATAL, Kind::Fatal),
+    (RD_KAFKA_RESP_ERR__INCONSISTENT, Kind::AbortTransaction),
+    (RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE, Kind::AbortTransaction),
+    (RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__UNKNOWN_BROKER, Kind::Retriable),
+    (RD_KAFKA_RESP_ERR__NOT_CONFIGURED, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__FENCED, Kind::ProducerFenced),
+    (RD_KAFKA_RESP_ERR__APPLICATION, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, Kind::Fatal),
+    (RD_KAFKA_RESP_ERR__NOOP, Kind::Retriable),
     (RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, Kind::OffsetOutOfRange),
     (RD_KAFKA_RESP_ERR__LOG_TRUNCATION, Kind::OffsetOutOfRange),
-    (RD_KAFKA_RESP_ERR__NO_OFFSET, Kind::OffsetOutOfRange),
-    (RD_KAFKA_RESP_ERR__AUTHENTICATION, Kind::Authentication),
-    (RD_KAFKA_RESP_ERR__SSL, Kind::Authentication),
-    (RD_KAFKA_RESP_ERR__FENCED, Kind::ProducerFenced),
-    (RD_KAFKA_RESP_ERR__INVALID_ARG, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR__INVALID_TYPE, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR__STATE, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR__CONFLICT, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR__NOT_CONFIGURED, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, Kind::Unsupported),
-    (RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED, Kind::Unsupported),
-    // Of brokers.
-    (RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, Kind::OffsetOutOfRange),
-    (RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, Kind::UnknownTopic),
-    (RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID, Kind::UnknownTopic),
-    (RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS, Kind::TopicExists),
-    (RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_NOT_COORDINATOR, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_INVALID_MSG, Kind::Retriable),
-    (RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, Kind::RecordTooLarge),
-    (RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE, Kind::RecordTooLarge),
-    (RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Kind::Authorization),
-    (RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Kind::Authorization),
-    (RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, Kind::Authorization),
-    (RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Kind::Authorization),
-    (RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, Kind::Authentication),
-    (RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM, Kind::Authentication),
-    (RD_KAFKA_RESP_ERR_ILLEGAL_SASL_STATE, Kind::Authentication),
-    (RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Kind::ProducerFenced),
-    (RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Kind::ProducerFenced),
-    (RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, Kind::Group(GroupError::IllegalGeneration)),
-    (RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH, Kind::Group(GroupError::IllegalGeneration)),
-    (RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, Kind::Group(GroupError::UnknownMember)),
-    (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, Kind::Group(GroupError::FencedInstance)),
-    (RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, Kind::Group(GroupError::RebalanceInProgress)),
-    (RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT, Kind::Group(GroupError::UnstableOffset)),
-    (RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR_INVALID_RECORD, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR_POLICY_VIOLATION, Kind::Invalid),
-    (RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION, Kind::Unsupported),
-    (RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT, Kind::Unsupported),
-    (RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE, Kind::Unsupported),
+    (RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD, Kind::Invalid),
+    (RD_KAFKA_RESP_ERR__DESTROY_BROKER, Kind::Retriable),
 ];
 
-/// The reaction to a code.
+/// What a code asks for. What is listed nowhere is [`Kind::Fatal`]: repeating blindly what nobody
+/// understood could go on for ever.
 pub(super) fn kind(code: i32) -> Kind {
+    if code >= BROKER_CODES {
+        return i16::try_from(code).map_or(Kind::Fatal, |code| kafka_errors::row(code).kind);
+    }
     TABLE.iter().find(|(listed, _)| *listed as i32 == code).map_or(Kind::Fatal, |(_, kind)| *kind)
 }
 
@@ -111,10 +100,16 @@ pub(super) fn with_text(code: i32, place: &str, text: &str) -> ClientError {
     ClientError::new(kind(code), format!("{place}: {}", trim(text)))
 }
 
-/// The error that killed an instance: nothing but a new instance helps, whatever the code.
+/// The error that killed an instance: nothing but a new instance helps, whatever the code; and
+/// where not even that helps, the code says so.
 pub(super) fn fatal(code: i32, text: impl AsRef<str>) -> ClientError {
     let kind = match kind(code) {
-        kind @ (Kind::ProducerFenced | Kind::Authorization | Kind::Authentication) => kind,
+        kind @ (Kind::ProducerFenced
+        | Kind::Authorization
+        | Kind::Authentication
+        | Kind::Unsupported) => kind,
+        // A transaction timeout that the broker does not allow, as an example.
+        Kind::Invalid if code > 0 => Kind::Invalid,
         _ => Kind::Fatal,
     };
     ClientError::new(kind, trim(text.as_ref()))
@@ -193,6 +188,57 @@ mod tests {
     fn a_code_is_listed_once() {
         for (index, (code, _)) in TABLE.iter().enumerate() {
             assert!(TABLE[..index].iter().all(|(other, _)| other != code), "{code:?} twice");
+        }
+    }
+
+    #[test]
+    fn every_code_that_librdkafka_has_words_for_has_its_row() {
+        let (mut descriptions, mut count) = (std::ptr::null(), 0);
+        // SAFETY: the pointers are valid; the descriptions are static.
+        let descriptions = unsafe {
+            sys::rd_kafka_get_err_descs(&raw mut descriptions, &raw mut count);
+            // The code is read as the integer that it is: a gap in the table is no variant.
+            std::slice::from_raw_parts(descriptions, count)
+                .iter()
+                .map(|description| {
+                    ((&raw const description.code).cast::<i32>().read(), description.name)
+                })
+                .filter(|(_, name)| !name.is_null())
+                .collect::<Vec<_>>()
+        };
+        assert!(descriptions.len() > 150, "{}", descriptions.len());
+        for (code, name) in descriptions {
+            let range_mark = [Code::RD_KAFKA_RESP_ERR__BEGIN, Code::RD_KAFKA_RESP_ERR__END];
+            if code == 0 || range_mark.iter().any(|mark| is(code, *mark)) {
+                continue;
+            }
+            let own = TABLE.iter().any(|(listed, _)| is(code, *listed));
+            let kafkas = i16::try_from(code).is_ok_and(kafka_errors::is_listed);
+            // SAFETY: a static string.
+            let name = unsafe { native::text(name) };
+            assert!(own != kafkas, "{name} ({code}) must be listed once");
+        }
+    }
+
+    #[test]
+    fn what_transactions_may_be_told_asks_for_what_it_did_when_it_was_thought_through() {
+        let codes: [(i32, Kind); 12] = [
+            (45, Kind::AbortTransaction),
+            (47, Kind::ProducerFenced),
+            (48, Kind::Fatal),
+            (49, Kind::ProducerFenced),
+            (51, Kind::Retriable),
+            (53, Kind::Authorization),
+            (59, Kind::AbortTransaction),
+            (90, Kind::ProducerFenced),
+            (110, Kind::Group(GroupError::IllegalGeneration)),
+            (113, Kind::Group(GroupError::IllegalGeneration)),
+            // librdkafka 2.12 has no name for it, and passes it on.
+            (120, Kind::AbortTransaction),
+            (-144, Kind::ProducerFenced),
+        ];
+        for (code, expected) in codes {
+            assert_eq!(kind(code), expected, "{code}");
         }
     }
 

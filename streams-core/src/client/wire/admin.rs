@@ -21,7 +21,7 @@ use super::super::seam::{
 use super::cluster::Cluster;
 use super::committed::{Committed, fetch_committed};
 use super::connection::Connection;
-use super::error_codes::{Failure, Next};
+use super::failure::{Failure, Next};
 use super::partition_calls::{Answers, PartitionCall, ask_leaders};
 use super::retry::retrying;
 use super::tasks::Tasks;

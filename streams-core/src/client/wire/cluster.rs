@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::super::error::ClientError;
 use super::address::Address;
 use super::connection::Connection;
-use super::error_codes::Failure;
+use super::failure::Failure;
 use super::pool::{Lane, Pool};
 use super::settings::WireSettings;
 

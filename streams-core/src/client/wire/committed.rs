@@ -14,7 +14,7 @@ use super::super::error::{ClientError, ClientErrorKind};
 use super::super::seam::{CommittedOffset, Each, TopicPartition};
 use super::admin::by_topic;
 use super::cluster::Cluster;
-use super::error_codes::{Failure, Next};
+use super::failure::{Failure, Next};
 use super::pool::Lane;
 use super::retry::retrying;
 

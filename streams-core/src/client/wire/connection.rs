@@ -19,7 +19,7 @@ use tokio_openssl::SslStream;
 
 use super::super::error::{ClientError, ClientErrorKind};
 use super::address::Address;
-use super::error_codes::Failure;
+use super::failure::Failure;
 use super::framing::Line;
 use super::request::{Request, agree};
 use super::scram::Scram;

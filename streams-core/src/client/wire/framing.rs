@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::error::{ClientError, ClientErrorKind};
-use super::error_codes::Failure;
+use super::failure::Failure;
 use super::request::Request;
 
 /// A stream to a broker with a reader and a writer. Dropping it closes the stream.

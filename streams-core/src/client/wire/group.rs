@@ -35,7 +35,7 @@ use super::connection::Connection;
 use super::consumer_protocol::{
     PROTOCOL_TYPE, unwrap_assignment, unwrap_subscription, wrap_assignment, wrap_subscription,
 };
-use super::error_codes::{Failure, Next};
+use super::failure::{Failure, Next};
 use super::pool::Lane;
 use super::tasks::{Queue, Tasks};
 

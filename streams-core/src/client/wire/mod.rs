@@ -4,8 +4,7 @@
 //! Messages and their encoding come from `kacrab-protocol`; the transport is here. Reading order:
 //! `settings` and `security` (what the user configures), `framing` (requests and answers on one
 //! stream), `connection` (how one is opened: TCP, TLS, versions, SASL), `cluster` (brokers, leaders,
-//! coordinators), `admin` and `group` (the two traits), `error_codes` (what each of Kafka's errors
-//! asks for).
+//! coordinators), `admin` and `group` (the two traits), `failure` (whether a call is repeated).
 //!
 //! This and the runtime's drivers are the only users of tokio. Each call of the traits becomes a
 //! task on the runtime that was handed over, and ends when the handle is dropped, with its
@@ -17,7 +16,7 @@ mod cluster;
 mod committed;
 mod connection;
 mod consumer_protocol;
-mod error_codes;
+mod failure;
 mod framing;
 mod group;
 mod partition_calls;

@@ -13,7 +13,7 @@ use super::super::seam::{Each, TopicPartition};
 use super::address::Address;
 use super::cluster::Cluster;
 use super::connection::Connection;
-use super::error_codes::{Failure, Next};
+use super::failure::{Failure, Next};
 use super::pool::Lane;
 
 /// A kind of question about partitions.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::super::error::ClientError;
 use super::address::Address;
 use super::connection::Connection;
-use super::error_codes::Failure;
+use super::failure::Failure;
 use super::settings::WireSettings;
 
 /// A broker answers the requests of a connection one after the other, so that what it holds back

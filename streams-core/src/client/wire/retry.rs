@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::error_codes::{Failure, Next};
+use super::failure::{Failure, Next};
 
 /// Growing pauses between attempts.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use tokio::time::{Duration, Instant, timeout};
 
 use super::super::error::ClientErrorKind;
 use super::connection::Connection;
-use super::error_codes::Next;
+use super::failure::Next;
 use super::settings::WireSettings;
 
 /// A broker whose answers the test writes.
@@ -110,10 +110,7 @@ fn heartbeat_answer(id: i32, mark: i32) -> Vec<u8> {
     frame(id, true, &encoded(|into| answer.write(into, 4)))
 }
 
-async fn beat(
-    connection: &Connection,
-    deadline: Instant,
-) -> Result<i32, super::error_codes::Failure> {
+async fn beat(connection: &Connection, deadline: Instant) -> Result<i32, super::failure::Failure> {
     let answer = connection.ask(deadline, |_| HeartbeatRequestData::default()).await?;
     Ok(answer.throttle_time_ms)
 }

@@ -2,8 +2,9 @@
 
 use super::StreamTask;
 use super::input::{ResetAnswer, cannot_read};
-use crate::client::{Admin, ClientErrorKind, Fetcher};
+use crate::client::{Admin, Fetcher};
 use crate::error::StreamsError;
+use crate::runtime::reaction_table::{Request, RequestReaction, request_reaction};
 
 impl StreamTask {
     /// The fetcher says that this input may have something.
@@ -53,13 +54,15 @@ impl StreamTask {
         self.batch.records.clear();
         let wanted = queued_max - queued;
         if let Err(error) = fetcher.fetch(input.slot, wanted, &mut self.batch) {
-            match error.kind {
-                ClientErrorKind::OffsetOutOfRange => input.begin_reset(admin, &self.shared)?,
-                ClientErrorKind::Retriable => {
+            match request_reaction(Request::Fetch, error.kind) {
+                RequestReaction::Reset => input.begin_reset(admin, &self.shared)?,
+                RequestReaction::Repeat => {
                     tracing::warn!(task = %id, partition = %input.plan.partition, %error, "cannot fetch now");
                     input.ready = false;
                 }
-                _ => return Err(cannot_read(&input.plan.partition, error, &self.shared)),
+                RequestReaction::Fail => {
+                    return Err(cannot_read(&input.plan.partition, error, &self.shared));
+                }
             }
             return Ok(false);
         }

@@ -1,17 +1,9 @@
-//! What each of Kafka's error codes asks for, as one table.
+//! Kafka's error codes and what each asks for, as one table: every code that the protocol has,
+//! whoever received it, librdkafka or our own connections.
 
-use super::super::error::ClientErrorKind::{self, *};
-use super::super::error::GroupError::*;
-use super::super::error::{ClientError, GroupError};
-
-/// What a connection or a broker refused, and whether asking again within the call is right.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) error: ClientError,
-    pub(super) next: Next,
-    /// Kafka's code, if it was a broker that refused.
-    pub(super) code: Option<i16>,
-}
+use super::error::ClientErrorKind::{self, *};
+use super::error::GroupError;
+use super::error::GroupError::*;
 
 /// What to do within the same call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,44 +14,6 @@ pub(super) enum Next {
     Wait,
     /// The broker is the wrong one, or gone: look up leader or coordinator again.
     LookUp,
-}
-
-impl Failure {
-    /// Nothing that repeating within the call would mend.
-    pub(super) fn stop(error: ClientError) -> Self {
-        Self { error, next: Next::Stop, code: None }
-    }
-
-    /// The connection or the broker is gone.
-    pub(super) fn look_up(error: ClientError) -> Self {
-        Self { error, next: Next::LookUp, code: None }
-    }
-
-    /// Why a connection ended: where the configuration is wrong, another one would end like it.
-    pub(super) fn of_connection(error: ClientError) -> Self {
-        if error.is_retriable() { Self::look_up(error) } else { Self::stop(error) }
-    }
-
-    /// The failure of an error code; `what` names the request, with topic and partition.
-    pub(super) fn of_code(code: i16, what: &str, details: Option<&str>) -> Self {
-        let row = row(code);
-        let mut message = format!("{what}: {} ({code})", row.name);
-        for text in [details.unwrap_or(""), row.advice] {
-            if !text.is_empty() {
-                message.push_str(": ");
-                message.push_str(text.trim_end_matches('.'));
-            }
-        }
-        Self { error: ClientError::new(row.kind, message), next: row.next, code: Some(code) }
-    }
-
-    /// `Ok` for code 0.
-    pub(super) fn check(code: i16, what: impl FnOnce() -> String) -> Result<(), Self> {
-        match code {
-            0 => Ok(()),
-            code => Err(Self::of_code(code, &what(), None)),
-        }
-    }
 }
 
 /// A row of the table.
@@ -77,6 +31,24 @@ pub(super) fn row(code: i16) -> Row {
     let unknown =
         Row { code, name: "unknown error code", kind: Fatal, next: Next::Stop, advice: "" };
     TABLE.iter().find(|row| row.code == code).copied().unwrap_or(unknown)
+}
+
+/// What a code asks for, for tests of what follows from it.
+#[cfg(test)]
+pub(crate) fn kind_of(code: i16) -> ClientErrorKind {
+    row(code).kind
+}
+
+/// Every code.
+#[cfg(test)]
+pub(crate) fn codes() -> impl Iterator<Item = i16> {
+    TABLE.iter().map(|row| row.code)
+}
+
+/// Whether a code has its row.
+#[cfg(test)]
+pub(super) fn is_listed(code: i16) -> bool {
+    TABLE.iter().any(|row| row.code == code)
 }
 
 const fn stop(code: i16, name: &'static str, kind: ClientErrorKind, advice: &'static str) -> Row {
@@ -97,10 +69,12 @@ const fn look_up(code: i16, name: &'static str) -> Row {
 
 const ACL: &str = "grant it to this principal on the broker";
 const PASSWORD: &str = "check sasl.mechanism, sasl.username and sasl.password";
+const CONTROLLER: &str = "bootstrap.servers must name brokers, not controllers";
 const REPLICAS: &str = "are fewer brokers alive than the replication factor asks for?";
 
-/// Sorted by code. Not listed are errors of requests that only brokers or other tools send.
-pub(super) const TABLE: &[Row] = &[
+/// Sorted by code, without gaps: errors of requests that only brokers or other tools send are
+/// listed too.
+const TABLE: &[Row] = &[
     wait(-1, "UNKNOWN_SERVER_ERROR"),
     stop(1, "OFFSET_OUT_OF_RANGE", OffsetOutOfRange, ""),
     wait(2, "CORRUPT_MESSAGE"),
@@ -185,6 +159,8 @@ pub(super) const TABLE: &[Row] = &[
     group(81, "GROUP_MAX_SIZE_REACHED", GroupFull),
     group(82, "FENCED_INSTANCE_ID", FencedInstance),
     look_up(83, "ELIGIBLE_LEADERS_NOT_AVAILABLE"),
+    wait(84, "ELECTION_NOT_NEEDED"),
+    wait(85, "NO_REASSIGNMENT_IN_PROGRESS"),
     stop(86, "GROUP_SUBSCRIBED_TO_TOPIC", Invalid, ""),
     stop(87, "INVALID_RECORD", Invalid, ""),
     group(88, "UNSTABLE_OFFSET_COMMIT", UnstableOffset),
@@ -193,7 +169,15 @@ pub(super) const TABLE: &[Row] = &[
     stop(91, "RESOURCE_NOT_FOUND", Invalid, ""),
     stop(92, "DUPLICATE_RESOURCE", Invalid, ""),
     stop(93, "UNACCEPTABLE_CREDENTIAL", Authentication, ""),
+    stop(94, "INCONSISTENT_VOTER_SET", Invalid, ""),
+    stop(95, "INVALID_UPDATE_VERSION", Invalid, ""),
+    stop(96, "FEATURE_UPDATE_FAILED", Invalid, ""),
+    stop(97, "PRINCIPAL_DESERIALIZATION_FAILURE", Invalid, ""),
+    stop(98, "SNAPSHOT_NOT_FOUND", Invalid, ""),
+    stop(99, "POSITION_OUT_OF_RANGE", Invalid, ""),
     stop(100, "UNKNOWN_TOPIC_ID", UnknownTopic, ""),
+    stop(101, "DUPLICATE_BROKER_REGISTRATION", Invalid, ""),
+    stop(102, "BROKER_ID_NOT_REGISTERED", Invalid, ""),
     look_up(103, "INCONSISTENT_TOPIC_ID"),
     stop(104, "INCONSISTENT_CLUSTER_ID", Fatal, "bootstrap.servers names two clusters"),
     stop(105, "TRANSACTIONAL_ID_NOT_FOUND", Invalid, ""),
@@ -205,12 +189,26 @@ pub(super) const TABLE: &[Row] = &[
     wait(111, "UNRELEASED_INSTANCE_ID"),
     group(112, "UNSUPPORTED_ASSIGNOR", InconsistentProtocol),
     group(113, "STALE_MEMBER_EPOCH", IllegalGeneration),
+    stop(114, "MISMATCHED_ENDPOINT_TYPE", Invalid, CONTROLLER),
+    stop(115, "UNSUPPORTED_ENDPOINT_TYPE", Invalid, CONTROLLER),
+    stop(116, "UNKNOWN_CONTROLLER_ID", Invalid, ""),
+    stop(117, "UNKNOWN_SUBSCRIPTION_ID", Invalid, ""),
+    stop(118, "TELEMETRY_TOO_LARGE", Invalid, ""),
+    stop(119, "INVALID_REGISTRATION", Invalid, ""),
     stop(120, "TRANSACTION_ABORTABLE", AbortTransaction, ""),
+    stop(121, "INVALID_RECORD_STATE", Invalid, ""),
+    wait(122, "SHARE_SESSION_NOT_FOUND"),
+    wait(123, "INVALID_SHARE_SESSION_EPOCH"),
+    stop(124, "FENCED_STATE_EPOCH", Invalid, ""),
+    stop(125, "INVALID_VOTER_KEY", Invalid, ""),
+    stop(126, "DUPLICATE_VOTER", Invalid, ""),
+    stop(127, "VOTER_NOT_FOUND", Invalid, ""),
     stop(128, "INVALID_REGULAR_EXPRESSION", Invalid, ""),
     look_up(129, "REBOOTSTRAP_REQUIRED"),
     stop(130, "STREAMS_INVALID_TOPOLOGY", Invalid, ""),
     stop(131, "STREAMS_INVALID_TOPOLOGY_EPOCH", Invalid, ""),
     stop(132, "STREAMS_TOPOLOGY_FENCED", Invalid, ""),
+    stop(133, "SHARE_SESSION_LIMIT_REACHED", Invalid, ""),
 ];
 
 #[cfg(test)]
@@ -278,12 +276,16 @@ mod tests {
     }
 
     #[test]
-    fn a_message_names_request_code_reason_and_advice() {
-        let failure = Failure::of_code(38, "creating topic a", Some("only 1 broker."));
-        assert_eq!(
-            failure.error.message,
-            format!("creating topic a: INVALID_REPLICATION_FACTOR (38): only 1 broker: {REPLICAS}")
-        );
+    fn every_code_of_the_protocol_has_its_row() {
+        for code in (i16::MIN..=i16::MAX).filter(|code| *code != 0) {
+            let known = !matches!(ErrorCode::from(code), ErrorCode::Unknown(_));
+            let listed = TABLE.iter().any(|row| row.code == code);
+            assert_eq!(known, listed, "{code} {:?}", ErrorCode::from(code));
+        }
+    }
+
+    #[test]
+    fn a_code_of_the_future_is_fatal() {
         assert_eq!(row(9999).kind, Fatal);
     }
 }

@@ -17,6 +17,7 @@ pub mod task;
 pub mod task_id;
 pub mod time;
 pub mod topology;
+pub mod windowed;
 
 pub use config::{ResolvedConfig, StreamsConfig};
 pub use error::{BoxError, StreamsError};
@@ -27,3 +28,4 @@ pub use runtime::{CloseOptions, KafkaStreams};
 pub use serdes::{DefaultSerde, Serde, SerdeContext, SerdeRef};
 pub use task_id::TaskId;
 pub use topology::Topology;
+pub use windowed::{SessionWindow, SessionWindowed, TimeWindow, Window, Windowed};

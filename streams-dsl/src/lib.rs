@@ -15,6 +15,7 @@ mod options;
 pub mod prelude;
 mod stream;
 mod table;
+mod windows;
 
 pub use builder::StreamsBuilder;
 pub use grouped::{KGroupedStream, KGroupedTable};
@@ -24,3 +25,6 @@ pub use streams_core as core;
 pub use streams_core::{KafkaStreams, StreamsConfig, StreamsError};
 pub use streams_core::{config, json_serde, processor, reaction, record, serdes, stores, topology};
 pub use table::KTable;
+pub use windows::{
+    EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows,
+};

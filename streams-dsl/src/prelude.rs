@@ -5,7 +5,10 @@ pub use streams_core::processor::{
     Data, FixedKey, FixedKeyContext, FixedKeyInit, FixedKeyProcessor, Processor, ProcessorContext,
     ProcessorInit,
 };
-pub use streams_core::serdes::{Bytes, DefaultSerde, Json, Serde, SerdeContext, SerdeRef, Utf8};
+pub use streams_core::serdes::{
+    BigEndian, Bytes, DefaultSerde, Json, Serde, SerdeContext, SerdeRef, SessionWindowedKey,
+    TimeWindowedKey, Utf8,
+};
 pub use streams_core::stores::{
     KeyValueHandle, KeyValueStore, StoreBuilder, StoreHandle, StoreName, Stores,
 };
@@ -14,7 +17,8 @@ pub use streams_core::topology::{
 };
 pub use streams_core::{
     BoxError, CloseOptions, Headers, KafkaStreams, Reaction, Record, RecordContext, RecordRef,
-    StreamsConfig, StreamsError, TaskId, Timestamp, json_serde,
+    SessionWindow, SessionWindowed, StreamsConfig, StreamsError, TaskId, TimeWindow, Timestamp,
+    Window, Windowed, json_serde,
 };
 
 pub use crate::builder::StreamsBuilder;
@@ -22,3 +26,6 @@ pub use crate::grouped::{KGroupedStream, KGroupedTable};
 pub use crate::options::{Auto, Grouped, Joined, Materialized, Repartitioned, auto};
 pub use crate::stream::{Emitter, KStream};
 pub use crate::table::KTable;
+pub use crate::windows::{
+    EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows,
+};

@@ -93,6 +93,10 @@ impl<T: 'static> Serde<T> for SerdeRef<T> {
     fn fixed_size(&self) -> Option<usize> {
         self.0.fixed_size()
     }
+
+    fn window_bytes(&self) -> usize {
+        self.0.window_bytes()
+    }
 }
 
 struct Functions<W, R> {

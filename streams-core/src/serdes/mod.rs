@@ -21,6 +21,7 @@ mod text;
 mod tuple;
 mod unit;
 mod uuid;
+mod windowed;
 mod wrappers;
 
 pub use self::bincode::Bincode;
@@ -35,6 +36,7 @@ pub use self::text::{Utf8, Utf8Lossy};
 pub use self::tuple::Tuple;
 pub use self::unit::Ignored;
 pub use self::uuid::UuidText;
+pub use self::windowed::{SessionWindowedKey, TimeWindowedKey};
 pub use self::wrappers::{Nullable, Shared};
 pub use streams_macros::DefaultSerde;
 
@@ -82,6 +84,12 @@ pub trait Serde<T>: Send + Sync + 'static {
     fn fixed_size(&self) -> Option<usize> {
         None
     }
+
+    /// How many bytes at the end of a key tell its window. A sink that writes such keys chooses
+    /// the partition without them, as Kafka Streams does.
+    fn window_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// The serde that a bare name stands for: `.to("out")`, `.count("counts")`.
@@ -90,11 +98,26 @@ pub trait Serde<T>: Send + Sync + 'static {
     label = "`{Self}` would have to become bytes here",
     note = "on your own type: `#[derive(Serialize, Deserialize, DefaultSerde)]`, or `json_serde!({Self});`",
     note = "for raw bytes use the type `Bytes` in place of `Vec<u8>`",
+    note = "a `Windowed` key can be read only by who knows how long its window is: `TimeWindowedKey {{ inner, size }}`, or `inherit` what comes from upstream",
     note = "or name the serdes: `Consumed::with(..)`, `Produced::with(..)`, `Grouped::with(..)`, `Materialized::with(..)`"
 )]
 pub trait DefaultSerde: Sized + 'static {
     /// A serde for this type.
     fn default_serde() -> SerdeRef<Self>;
+}
+
+/// The serde that a bare name stands for where records are only written. Implemented for all types
+/// that have a [`DefaultSerde`], and for those that can be written more easily than read:
+/// `Windowed<K>`, whose reader must know the size of the window.
+pub trait DefaultWrite: Sized + 'static {
+    /// A serde that can write this type.
+    fn default_write() -> SerdeRef<Self>;
+}
+
+impl<T: DefaultSerde> DefaultWrite for T {
+    fn default_write() -> SerdeRef<Self> {
+        T::default_serde()
+    }
 }
 
 /// `json_serde!(Order, Payment);` gives each type JSON as its default serde.

@@ -38,6 +38,10 @@ impl<T: 'static, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
     fn fixed_size(&self) -> Option<usize> {
         self.0.fixed_size()
     }
+
+    fn window_bytes(&self) -> usize {
+        self.0.window_bytes()
+    }
 }
 
 /// `Arc<T>` and `Box<T>`: the inner serde's bytes.
@@ -74,6 +78,10 @@ macro_rules! pointer_serde {
 
             fn fixed_size(&self) -> Option<usize> {
                 self.0.fixed_size()
+            }
+
+            fn window_bytes(&self) -> usize {
+                self.0.window_bytes()
             }
         }
     )+ };

@@ -13,7 +13,7 @@ use crate::error::BoxError;
 use crate::partitioning::partition_for_key;
 use crate::processor::{Data, Processor, ProcessorContext};
 use crate::record::{Headers, RecordContext, RecordRef};
-use crate::serdes::{SerdeContext, SerdeRef};
+use crate::serdes::{Serde, SerdeContext, SerdeRef};
 use crate::topology::{Partitioner, Partitions, Produced, Target};
 
 /// How a sink writes.
@@ -22,13 +22,18 @@ pub(crate) struct SinkSpec<K, V> {
     key: SerdeRef<K>,
     value: SerdeRef<V>,
     partitioner: Option<Partitioner<K, V>>,
+    /// At the end of a key: they do not count when the partition is chosen.
+    window_bytes: usize,
 }
 
 impl<K: Data, V: Data> SinkSpec<K, V> {
     /// `None` if a serde is to be inherited and was not.
     pub(crate) fn of(produced: Produced<K, V>) -> Option<Self> {
+        let key = produced.key.resolve(None)?;
+        let window_bytes = if produced.windows_count { 0 } else { key.window_bytes() };
         Some(Self {
-            key: produced.key.resolve(None)?,
+            key,
+            window_bytes,
             value: produced.value.resolve(None)?,
             target: produced.target,
             partitioner: produced.partitioner,
@@ -129,6 +134,7 @@ impl<K: Data, V: Data> Processor for Sink<K, V> {
             value: has_value.then_some(value_bytes),
             headers: &headers,
             context: ctx.record,
+            window_bytes: self.spec.window_bytes,
         };
         match &self.spec.partitioner {
             None => out.send_by_key(ctx.state),
@@ -171,11 +177,12 @@ struct Outgoing<'a> {
     value: Option<&'a Vec<u8>>,
     headers: &'a Headers,
     context: &'a RecordContext,
+    window_bytes: usize,
 }
 
 impl Outgoing<'_> {
     fn send_by_key(self, state: &mut TaskState) -> Result<(), BoxError> {
-        let key = self.key.map(Vec::as_slice);
+        let key = self.key.map(|key| &key[..key.len().saturating_sub(self.window_bytes)]);
         let sent = partition_of(&mut *state.collector, self.slot, key)
             .and_then(|partition| self.send(partition, state));
         sent.map_err(|error| state.escalate(error))

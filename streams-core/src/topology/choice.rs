@@ -1,6 +1,6 @@
 //! Which serde an option means.
 
-use crate::serdes::{DefaultSerde, Serde, SerdeRef};
+use crate::serdes::{DefaultSerde, DefaultWrite, Serde, SerdeRef};
 
 /// Given by the user, the type's default, or whatever comes from upstream.
 pub enum Choice<T> {
@@ -24,6 +24,14 @@ impl<T: 'static> Choice<T> {
         T: DefaultSerde,
     {
         Self::Default(T::default_serde())
+    }
+
+    /// The type's default where it is only written.
+    pub fn default_write() -> Self
+    where
+        T: DefaultWrite,
+    {
+        Self::Default(T::default_write())
     }
 
     /// Given by the user, else inherited, else the type's default; `None` if there is none.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::choice::Choice;
 use super::topic::Topic;
 use crate::record::RecordRef;
-use crate::serdes::{DefaultSerde, Serde, SerdeRef};
+use crate::serdes::{DefaultWrite, Serde, SerdeRef};
 
 /// How a sink writes: its topic, serdes, and partitioner.
 ///
@@ -17,6 +17,7 @@ pub struct Produced<K, V> {
     pub(crate) value: Choice<V>,
     pub(crate) partitioner: Option<Partitioner<K, V>>,
     pub(crate) name: Option<String>,
+    pub(crate) windows_count: bool,
 }
 
 /// Where records go.
@@ -56,11 +57,11 @@ impl<K: 'static, V: 'static> Produced<K, V> {
         topic: impl for<'a> Fn(RecordRef<'a, K, V>) -> Cow<'a, str> + Send + Sync + 'static,
     ) -> Self
     where
-        K: DefaultSerde,
-        V: DefaultSerde,
+        K: DefaultWrite,
+        V: DefaultWrite,
     {
         let target = Target::Dynamic(Arc::new(topic));
-        Self::new(target, Choice::default_of(), Choice::default_of())
+        Self::new(target, Choice::default_write(), Choice::default_write())
     }
 
     /// As [`dynamic`](Self::dynamic), with serdes from upstream.
@@ -89,6 +90,15 @@ impl<K: 'static, V: 'static> Produced<K, V> {
         f: impl Fn(RecordRef<'_, K, V>, i32) -> Partitions + Send + Sync + 'static,
     ) -> Self {
         self.partitioner = Some(Arc::new(f));
+        self
+    }
+
+    /// The partition of a windowed key is that of the whole key, window included: for topics that
+    /// bring equal windowed keys together again. Otherwise it is that of the key alone, as in Kafka
+    /// Streams.
+    #[must_use]
+    pub fn partition_by_window(mut self) -> Self {
+        self.windows_count = true;
         self
     }
 
@@ -131,7 +141,7 @@ impl<K: 'static, V: 'static> Produced<K, V> {
     }
 
     fn new(target: Target<K, V>, key: Choice<K>, value: Choice<V>) -> Self {
-        Self { target, key, value, partitioner: None, name: None }
+        Self { target, key, value, partitioner: None, name: None, windows_count: false }
     }
 }
 
@@ -152,17 +162,18 @@ impl<K, V> Clone for Produced<K, V> {
             value: self.value.clone(),
             partitioner: self.partitioner.clone(),
             name: self.name.clone(),
+            windows_count: self.windows_count,
         }
     }
 }
 
-impl<K: DefaultSerde, V: DefaultSerde> From<&str> for Produced<K, V> {
+impl<K: DefaultWrite, V: DefaultWrite> From<&str> for Produced<K, V> {
     fn from(topic: &str) -> Self {
-        Self::new(Target::Topic(topic.into()), Choice::default_of(), Choice::default_of())
+        Self::new(Target::Topic(topic.into()), Choice::default_write(), Choice::default_write())
     }
 }
 
-impl<K: DefaultSerde, V: DefaultSerde> From<String> for Produced<K, V> {
+impl<K: DefaultWrite, V: DefaultWrite> From<String> for Produced<K, V> {
     fn from(topic: String) -> Self {
         topic.as_str().into()
     }

@@ -172,7 +172,8 @@ impl Lowering<'_> {
         let [sink, filter_name, source] = self.graph.state().repartition_names(self.at);
         let parent = self.parent::<K, V>(0);
         let filter = self.topology.add_processor(&filter_name, &[&parent], (), filter);
-        let mut produced = Produced::with(&name, topic.key.clone(), topic.value.clone());
+        let mut produced =
+            Produced::with(&name, topic.key.clone(), topic.value.clone()).partition_by_window();
         if let Some(partitioner) = topic.partitioner {
             produced = produced.partitioner(move |record, n| partitioner(record, n));
         }

@@ -216,7 +216,8 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
                 return lowering.bug("a grouping without serdes was not refused");
             };
             let topic = lowering.declare_repartition_topic(None);
-            let produced = Produced::with(&topic, key.clone(), ChangeSerde(value.clone()));
+            let produced = Produced::with(&topic, key.clone(), ChangeSerde(value.clone()))
+                .partition_by_window();
             lowering.sink::<K, Change<V>>(produced);
             let consumed = Consumed::with(topic, key, ChangeSerde(value));
             let source = lowering.source::<K, Change<V>>(1, consumed);

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::fmt::Debug;
 
+use streams_core::serdes::DefaultWrite;
 use streams_core::topology::Produced;
-use streams_core::{Data, DefaultSerde, RecordRef};
+use streams_core::{Data, RecordRef};
 
 use super::{KStream, Operator};
 use crate::graph::{Call, Kind, NewNode};
@@ -31,8 +32,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         topic: impl for<'a> Fn(RecordRef<'a, K, V>) -> Cow<'a, str> + Send + Sync + 'static,
     ) where
-        K: DefaultSerde,
-        V: DefaultSerde,
+        K: DefaultWrite,
+        V: DefaultWrite,
     {
         self.to_in(Call::new("to_dynamic"), Produced::dynamic(topic));
     }

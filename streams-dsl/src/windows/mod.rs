@@ -1,0 +1,57 @@
+//! Which windows a record belongs to: definitions, and pure arithmetic behind them.
+
+#![allow(dead_code, reason = "the aggregations over these windows come next")]
+
+mod join_windows;
+mod session_windows;
+mod sliding_windows;
+mod time_windows;
+mod unlimited_windows;
+
+use std::time::Duration;
+
+pub use join_windows::JoinWindows;
+pub use session_windows::SessionWindows;
+pub use sliding_windows::SlidingWindows;
+pub use time_windows::TimeWindows;
+pub use unlimited_windows::UnlimitedWindows;
+
+use crate::graph::Call;
+
+/// When the results of a windowed aggregation are forwarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmitStrategy {
+    /// Each update of a window, at once.
+    #[default]
+    OnWindowUpdate,
+    /// The last one only, when the grace period of the window is over. At most once a second.
+    OnWindowClose,
+}
+
+/// A definition that is wrong, as `build()` tells it.
+pub(crate) type Problem = (Call, String);
+
+/// Whole milliseconds, as Kafka has them. What is longer than time itself is cut.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Refuses spans that would reach beyond the end of time.
+fn check_span(call: Call, what: &str, duration: Duration) -> Result<(), Problem> {
+    // Times are added to times: half of the range leaves room for both.
+    if duration.as_millis() > i64::MAX as u128 / 4 {
+        return Err((call, format!("{call}: {what} of {duration:?} is longer than time itself")));
+    }
+    Ok(())
+}
+
+/// Refuses spans under a millisecond.
+fn check_not_zero(call: Call, what: &str, duration: Duration) -> Result<(), Problem> {
+    if duration.as_millis() == 0 {
+        return Err((
+            call,
+            format!("{call}: {what} is {duration:?}: it takes a millisecond at least"),
+        ));
+    }
+    check_span(call, what, duration)
+}

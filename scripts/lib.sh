@@ -52,7 +52,7 @@ install_build_tools() {
 }
 
 install_java_tools() {
-    need 'command -v java' default-jre-headless
+    need 'command -v javac' default-jdk-headless
     need 'command -v mvn' maven
     install_missing_packages
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 pub mod application;
 pub mod kafka;
 pub mod ledger;
+pub mod scenario;
 pub mod topics;
 pub mod torture;
 

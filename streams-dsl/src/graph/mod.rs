@@ -46,6 +46,8 @@ pub(crate) struct GraphState {
     pub(crate) copartitioned: Vec<(NodeId, NodeId)>,
     pub(crate) options: BuildOptions,
     named_together: BTreeMap<NodeId, NodeId>,
+    /// By stream: the repartition topic that the last join put below it.
+    join_repartitions: BTreeMap<NodeId, NodeId>,
     counter: names::Counter,
     built: bool,
 }
@@ -177,6 +179,16 @@ impl Graph {
         if let Kind::Grouping(grouping) = &mut self.state().nodes[node as usize].kind {
             grouping.repartition = Some(topic);
         }
+    }
+
+    /// The repartition topic that the last join of this stream went through.
+    pub(crate) fn join_repartition(&self, stream: NodeId) -> Option<NodeId> {
+        self.state().join_repartitions.get(&stream).copied()
+    }
+
+    /// Joins of this stream without a name of their own go through the same topic from now on.
+    pub(crate) fn set_join_repartition(&self, stream: NodeId, topic: NodeId) {
+        self.state().join_repartitions.insert(stream, topic);
     }
 
     /// Names an operator after it was called. Numbers stay as they are.

@@ -13,6 +13,10 @@ use crate::graph::{
 };
 use crate::options::Repartitioned;
 
+/// What a repartition topic takes numbers for.
+const REPARTITION_PARTS: [(&str, &str); 3] =
+    [("KSTREAM-SINK-", "-sink"), ("KSTREAM-FILTER-", "-filter"), ("KSTREAM-SOURCE-", "")];
+
 impl<K: Data, V: Data> KStream<K, V> {
     /// Sends the records through a topic of the library, so that equal keys are in one partition
     /// again.
@@ -58,9 +62,17 @@ impl<K: Data, V: Data> KStream<K, V> {
         let Some(changed) = self.graph.key_changed(self.node) else {
             return self.node;
         };
+        let of_join = matches!(auto, RepartitionBase::Operator(_));
         let base = match naming {
             Naming::Given(name) => RepartitionBase::Given(name.clone()),
-            Naming::Auto => auto,
+            Naming::Auto => {
+                if let (true, Some(topic)) = (of_join, self.graph.join_repartition(self.node)) {
+                    // As in the JVM, which takes the numbers of a topic of its own all the same.
+                    self.graph.name(None, &REPARTITION_PARTS);
+                    return topic;
+                }
+                auto
+            }
             Naming::Absent => {
                 self.graph.mistake(call, needs_a_name(call, changed, advice));
                 return self.node;
@@ -69,7 +81,12 @@ impl<K: Data, V: Data> KStream<K, V> {
         let topic = self.repartition_serdes(call, serdes.0, serdes.1).map(|(key, value)| {
             RepartitionTopic { key, value, partitions: None, partitioner: None }
         });
-        self.add_repartition(call, Repartition { automatic: true, moved: false, base }, topic)
+        let repartition = Repartition { automatic: true, moved: false, base };
+        let topic = self.add_repartition(call, repartition, topic);
+        if of_join {
+            self.graph.set_join_repartition(self.node, topic);
+        }
+        topic
     }
 
     fn repartition_serdes(
@@ -101,9 +118,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         repartition: Repartition,
         topic: Option<RepartitionTopic<K, V>>,
     ) -> NodeId {
-        let parts =
-            [("KSTREAM-SINK-", "-sink"), ("KSTREAM-FILTER-", "-filter"), ("KSTREAM-SOURCE-", "")];
-        let name = self.graph.name(None, &parts);
+        let name = self.graph.name(None, &REPARTITION_PARTS);
         let (key, value) = topic.as_ref().map(|t| (t.key.clone(), t.value.clone())).unzip();
         let node = NewNode::new(call, name, &[self.node], Kind::Repartition(repartition))
             .serdes(key, value)

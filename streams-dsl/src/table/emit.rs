@@ -46,10 +46,16 @@ impl<K: Data, V: Data> TableStore<K, V> {
         f: impl FnOnce(&K, &mut Option<Held<V>>, &mut Timestamp) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
         let keeps_old = self.send_old || self.on_commit;
+        let now = ctx.timestamp();
         let (change, timestamp) = ctx.store(&self.handle).update_held(&key, |value, time| {
             let old = if keeps_old { value.clone() } else { None };
             f(&key, value, time)?;
-            Ok::<_, BoxError>((Change::new(value.clone(), old), *time))
+            let forwarded = *time;
+            if value.is_none() {
+                // Stored, a deletion is of the time of the record that caused it, as in the JVM.
+                *time = now;
+            }
+            Ok::<_, BoxError>((Change::new(value.clone(), old), forwarded))
         })??;
         self.forward(key, change, timestamp, ctx)
     }

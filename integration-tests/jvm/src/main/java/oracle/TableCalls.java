@@ -1,0 +1,138 @@
+package oracle;
+
+import java.time.Duration;
+import org.apache.kafka.streams.KeyValue;
+import org.apache.kafka.streams.StreamsBuilder;
+import org.apache.kafka.streams.kstream.Consumed;
+import org.apache.kafka.streams.kstream.GlobalKTable;
+import org.apache.kafka.streams.kstream.KTable;
+import org.apache.kafka.streams.kstream.Materialized;
+import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.kstream.Suppressed;
+import org.apache.kafka.streams.kstream.Suppressed.BufferConfig;
+import org.apache.kafka.streams.kstream.TableJoined;
+import org.apache.kafka.streams.kstream.ValueJoiner;
+import org.apache.kafka.streams.processor.StateStore;
+import org.apache.kafka.streams.state.Stores;
+
+/** Calls of tables. */
+final class TableCalls {
+    static KTable<Object, Object> source(StreamsBuilder builder, Scenario.Op op) {
+        Consumed<Object, Object> consumed =
+            op.get("name") == null ? Consumed.with(null, null) : Consumed.as(op.get("name"));
+        return op.get("store") == null
+            ? builder.table(op.need("topic"), consumed)
+            : builder.table(op.need("topic"), consumed, TableCalls.materialized(op));
+    }
+
+    static GlobalKTable<Object, Object> globalSource(StreamsBuilder builder, Scenario.Op op) {
+        Consumed<Object, Object> consumed =
+            op.get("name") == null ? Consumed.with(null, null) : Consumed.as(op.get("name"));
+        return op.get("store") == null
+            ? builder.globalTable(op.need("topic"), consumed)
+            : builder.globalTable(op.need("topic"), consumed, TableCalls.materialized(op));
+    }
+
+    /** The store that an operator's options ask for. */
+    static <S extends StateStore, V> Materialized<Object, V, S> materialized(Scenario.Op op) {
+        Materialized<Object, V, S> materialized;
+        if (op.get("versioned") != null) {
+            Duration history = Duration.ofMillis(op.number("versioned"));
+            materialized = Calls.cast(Materialized.as(Stores.persistentVersionedKeyValueStore(op.need("store"), history)));
+        } else {
+            materialized = op.get("store") == null ? Materialized.with(null, null) : Materialized.as(op.get("store"));
+        }
+        if (op.get("retention") != null) {
+            materialized = materialized.withRetention(Duration.ofMillis(op.number("retention")));
+        }
+        if ("off".equals(op.get("cache"))) materialized = materialized.withCachingDisabled();
+        if ("off".equals(op.get("log"))) materialized = materialized.withLoggingDisabled();
+        return materialized;
+    }
+
+    static Object call(KTable<Object, Object> t, Object other, Scenario.Op op) {
+        boolean stored = op.get("store") != null;
+        return switch (op.call()) {
+            case "filter" -> {
+                Expr p = new Expr(op.need("p"));
+                yield stored ? t.filter(p::holds, Calls.named(op), materialized(op)) : t.filter(p::holds, Calls.named(op));
+            }
+            case "filter_not" -> {
+                Expr p = new Expr(op.need("p"));
+                yield stored
+                    ? t.filterNot(p::holds, Calls.named(op), materialized(op)) : t.filterNot(p::holds, Calls.named(op));
+            }
+            case "map_values" -> {
+                Expr.Of f = Calls.function(op, "f");
+                // Deletions do not come here, whatever the function makes of null.
+                yield stored
+                    ? t.mapValues((k, v) -> v == null ? null : (Object) f.of(k, null, v), Calls.named(op), materialized(op))
+                    : t.mapValues((k, v) -> v == null ? null : (Object) f.of(k, null, v), Calls.named(op));
+            }
+            case "to_stream" -> t.toStream(Calls.named(op));
+            case "to" -> {
+                t.toStream().to(op.need("topic"),
+                    op.get("name") == null ? Produced.with(null, null) : Produced.as(op.get("name")));
+                yield null;
+            }
+            case "group_by" -> {
+                Expr key = new Expr(op.need("k"));
+                Expr value = new Expr(op.need("f"));
+                yield t.groupBy((k, v) -> KeyValue.pair(key.some(k, null, v), value.some(k, null, v)), StreamCalls.grouped(op));
+            }
+            case "suppress" -> suppress(Calls.cast(t), op);
+            case "join_on", "left_join_on" -> joinOn(t, Calls.table(other), op);
+            default -> join(t, Calls.table(other), op);
+        };
+    }
+
+    private static KTable<Object, Object> join(KTable<Object, Object> t, KTable<Object, Object> other, Scenario.Op op) {
+        Expr f = new Expr(op.need("f"));
+        ValueJoiner<Object, Object, Object> joiner = (a, b) -> f.some(null, a, b);
+        if (op.get("store") == null) {
+            return switch (op.call()) {
+                case "join" -> t.join(other, joiner, Calls.named(op));
+                case "left_join" -> t.leftJoin(other, joiner, Calls.named(op));
+                case "outer_join" -> t.outerJoin(other, joiner, Calls.named(op));
+                default -> throw Calls.unknown(op);
+            };
+        }
+        return switch (op.call()) {
+            case "join" -> t.join(other, joiner, Calls.named(op), materialized(op));
+            case "left_join" -> t.leftJoin(other, joiner, Calls.named(op), materialized(op));
+            case "outer_join" -> t.outerJoin(other, joiner, Calls.named(op), materialized(op));
+            default -> throw Calls.unknown(op);
+        };
+    }
+
+    private static KTable<Object, Object> joinOn(KTable<Object, Object> t, KTable<Object, Object> other, Scenario.Op op) {
+        Expr f = new Expr(op.need("f"));
+        ValueJoiner<Object, Object, Object> joiner = (a, b) -> f.some(null, a, b);
+        Expr key = new Expr(op.need("k"));
+        TableJoined<Object, Object> joined =
+            op.get("name") == null ? TableJoined.with(null, null) : TableJoined.as(op.get("name"));
+        boolean left = op.call().equals("left_join_on");
+        if (op.get("store") == null) {
+            return left
+                ? t.leftJoin(other, (k, v) -> (Object) key.of(k, null, v), joiner, joined)
+                : t.join(other, (k, v) -> (Object) key.of(k, null, v), joiner, joined);
+        }
+        return left
+            ? t.leftJoin(other, (k, v) -> (Object) key.of(k, null, v), joiner, joined, materialized(op))
+            : t.join(other, (k, v) -> (Object) key.of(k, null, v), joiner, joined, materialized(op));
+    }
+
+    /** {@code until=close} or {@code until=<milliseconds>}; {@code max=} records, then {@code full=emit|fail}. */
+    private static Object suppress(KTable<Object, Object> t, Scenario.Op op) {
+        boolean close = op.need("until").equals("close");
+        BufferConfig<?> buffer;
+        if (op.get("max") == null) buffer = BufferConfig.unbounded();
+        else if ("fail".equals(op.get("full"))) buffer = BufferConfig.maxRecords(op.number("max")).shutDownWhenFull();
+        else buffer = BufferConfig.maxRecords(op.number("max"));
+        Suppressed<Object> suppressed = close
+            ? Calls.cast(Suppressed.untilWindowCloses(Calls.cast(buffer)))
+            : Suppressed.untilTimeLimit(Duration.ofMillis(op.number("until")), Calls.cast(buffer));
+        if (op.get("name") != null) suppressed = Calls.cast(suppressed.withName(op.get("name")));
+        return t.suppress(suppressed);
+    }
+}

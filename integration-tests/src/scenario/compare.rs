@@ -1,0 +1,87 @@
+//! Two results beside each other.
+
+use std::collections::BTreeSet;
+
+/// The first difference, with what is around it; `None` if there is none. That both refuse a
+/// topology, or fail at one step, is the same whatever they say.
+pub fn difference(jvm: &str, ours: &str) -> Option<String> {
+    let (jvm_lines, our_lines) = (significant(jvm), significant(ours));
+    let same = |a: &&str, b: &&str| {
+        a == b
+            || ["refused: ", "failed: "]
+                .iter()
+                .any(|what| a.starts_with(what) && b.starts_with(what))
+    };
+    let at = jvm_lines.iter().zip(&our_lines).position(|(a, b)| !same(a, b));
+    let at = match at {
+        Some(at) => at,
+        None if jvm_lines.len() == our_lines.len() => return None,
+        None => jvm_lines.len().min(our_lines.len()),
+    };
+    let step = jvm_lines[..at].iter().rev().find(|line| !line.starts_with(' '));
+    let from = at.saturating_sub(3);
+    let around = |lines: &[&str]| {
+        let mut text = String::new();
+        for (n, line) in lines.iter().enumerate().skip(from).take(at - from + 6) {
+            let mark = if n == at { '>' } else { ' ' };
+            text.push_str(&format!("{mark} {line}\n"));
+        }
+        text
+    };
+    Some(format!(
+        "at `{}`, line {}\n--- the JVM\n{}--- here\n{}",
+        step.unwrap_or(&""),
+        at + 1,
+        around(&jvm_lines),
+        around(&our_lines)
+    ))
+}
+
+/// Without tombstones of changelogs for keys that are absent there: the JVM writes them, and they
+/// say nothing (docs/differences.md).
+fn significant(result: &str) -> Vec<&str> {
+    let mut present = BTreeSet::new();
+    let mut lines = Vec::new();
+    for line in result.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let says_something = match words[..] {
+            [topic, key, value, ..] if line.starts_with("  ") && topic.ends_with("-changelog") => {
+                if value == "-" {
+                    present.remove(&(topic, key))
+                } else {
+                    present.insert((topic, key));
+                    true
+                }
+            }
+            _ => true,
+        };
+        lines.extend(says_something.then_some(line));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_shown() {
+        let (jvm, ours) = ("step 1\n  out a 1 @1\n", "step 1\n  out a 2 @1\n");
+        let shown = difference(jvm, ours).unwrap();
+        assert!(shown.contains("at `step 1`, line 2"), "{shown}");
+        assert!(shown.contains("> "), "{shown}");
+        assert_eq!(difference(jvm, jvm), None);
+        assert!(difference(jvm, "step 1\n").is_some());
+        assert_eq!(difference("refused: a\n", "refused: b\n"), None);
+        assert!(difference("refused: a\n", "step 1\n").is_some());
+    }
+
+    #[test]
+    fn a_deletion_of_nothing_in_a_changelog_says_nothing() {
+        let jvm = "step 1\n  s-changelog a - @1\n  s-changelog a x @1\n  s-changelog a - @2\n";
+        let ours = "step 1\n  s-changelog a x @1\n  s-changelog a - @2\n";
+        assert_eq!(difference(jvm, ours), None);
+        assert!(difference(jvm, "step 1\n  s-changelog a x @1\n").is_some());
+    }
+}

@@ -64,6 +64,19 @@ pub enum StreamsError {
         /// Which topics, how many partitions they have, and what to do.
         message: String,
     },
+    /// Name what has a generated name; or accept that state is left behind.
+    #[error(
+        "generated names have moved since the last start in {}: {moved}. State and records under \
+         the old names would be left behind, or be taken for others'. Give stores and repartition \
+         topics names (`ensure.explicit.internal.resource.naming=true` finds those without), or \
+         set `accept.changed.topology=true` for one start", .directory.display()
+    )]
+    MovedNames {
+        /// The state directory that knows the earlier topology.
+        directory: PathBuf,
+        /// Each name, with what it was and is.
+        moved: String,
+    },
     /// Repair the state directory, or name another one by `state.dir`.
     #[error("the state directory {} cannot be used", .directory.display())]
     State {

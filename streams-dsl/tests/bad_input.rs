@@ -220,3 +220,33 @@ fn a_changed_key_needs_a_name_for_its_repartition_topic() {
     let error = builder.build().unwrap_err().to_string();
     says(&error, &["group_by_key_with", "bad_input.rs"]);
 }
+
+/// Counts with a generated name, which moves when a table is read before.
+fn unnamed(with_table: bool) -> Topology {
+    let builder = StreamsBuilder::new();
+    if with_table {
+        builder.table::<String, i64>("rows", auto()).to("counts-out");
+    }
+    builder.stream::<String, i64>("numbers").group_by_key().count(auto()).to("counts-out");
+    builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_generated_name_moved() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = cluster(&[("numbers", 1), ("rows", 1), ("counts-out", 1)]);
+    let start = async |topology, accept: bool| {
+        let config = config(&cluster, dir.path()).set("accept.changed.topology", accept);
+        KafkaStreams::start(topology, config).await?.close().await
+    };
+    start(unnamed(false), false).await.unwrap();
+    start(unnamed(false), false).await.unwrap();
+    let error = format!("{:?}", start(unnamed(true), false).await.unwrap_err());
+    says(&error, &["KSTREAM-AGGREGATE-STATE-STORE-0000000001", "accept.changed.topology=true"]);
+    // What was refused has changed nothing.
+    start(unnamed(false), false).await.unwrap();
+    start(unnamed(true), true).await.unwrap();
+    start(unnamed(true), false).await.unwrap();
+    let error = format!("{:?}", start(unnamed(false), false).await.unwrap_err());
+    says(&error, &["KSTREAM-AGGREGATE-STATE-STORE-0000000006 is gone"]);
+}

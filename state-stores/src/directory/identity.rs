@@ -1,13 +1,12 @@
 //! Who this process is to the group: the process id, and the member id of each thread.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use super::lock_file::DirectoryLock;
+use super::text_file::{read_if_exists, write_durably};
 use crate::StateError;
 
 const PROCESS_ID_FILE: &str = "process-id";
@@ -99,28 +98,6 @@ fn parse_member_ids(text: &str) -> BTreeMap<usize, String> {
         .collect()
 }
 
-fn read_if_exists(path: &Path) -> Result<Option<String>, StateError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(StateError::io("read", path)(error)),
-    }
-}
-
-/// Replaces the file: after a crash it has the old text or the new.
-fn write_durably(directory: &Path, name: &str, text: &str) -> Result<(), StateError> {
-    let path = directory.join(name);
-    let new = directory.join(format!("{name}.new"));
-    let write = || {
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        // The rename itself.
-        if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
-    };
-    write().map_err(StateError::io("write", &path))
-}
 #[allow(clippy::disallowed_methods, reason = "the door to randomness: ids of processes")]
 fn new_process_id() -> Uuid {
     Uuid::new_v4()

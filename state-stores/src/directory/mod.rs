@@ -5,6 +5,7 @@ mod identity;
 mod lease;
 mod lock_file;
 mod state_directory;
+mod text_file;
 
 pub use flush_job::FlushJob;
 pub(crate) use lease::StoreGuard;

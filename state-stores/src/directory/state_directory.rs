@@ -12,10 +12,13 @@ use super::flush_job::FlushJob;
 use super::identity::Identity;
 use super::lease::TaskStorage;
 use super::lock_file::DirectoryLock;
+use super::text_file::{read_if_exists, write_durably};
 use crate::database::{Database, FlushPolicy};
 use crate::engine::{MemoryEngine, RocksOptions, rocks_exists, rocks_open};
 use crate::sync::lock;
 use crate::{StateError, StoreMetadata, StoreSpec, TaskKey};
+
+const TOPOLOGY_FILE: &str = "topology";
 
 /// Where persistent stores keep their rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +69,9 @@ pub struct StateDirectory {
     flush_policy: FlushPolicy,
     leases: Mutex<Leases>,
     identity: Mutex<Identity>,
+    /// The topology that wrote the stores; only of a directory without disk.
+    topology: Mutex<Option<String>>,
+    path: Option<PathBuf>,
     _lock: Option<DirectoryLock>,
 }
 
@@ -116,6 +122,8 @@ impl StateDirectory {
             },
             leases: Mutex::default(),
             identity: Mutex::new(identity),
+            topology: Mutex::default(),
+            path: Some(options.path),
             _lock: Some(directory_lock),
         }))
     }
@@ -141,6 +149,8 @@ impl StateDirectory {
             },
             leases: Mutex::default(),
             identity: Mutex::new(Identity::in_memory(process_id)),
+            topology: Mutex::default(),
+            path: None,
             _lock: None,
         })
     }
@@ -169,6 +179,31 @@ impl StateDirectory {
     /// [`StateError::Io`] if it cannot be written.
     pub fn set_member_id(&self, thread: usize, id: &str) -> Result<(), StateError> {
         lock(&self.identity).set_member_id(thread, id)
+    }
+
+    /// What [`set_topology`](Self::set_topology) was told last, here or by an earlier process.
+    ///
+    /// # Errors
+    /// [`StateError::Io`] if it cannot be read.
+    pub fn topology(&self) -> Result<Option<String>, StateError> {
+        match &self.path {
+            Some(path) => read_if_exists(&path.join(TOPOLOGY_FILE)),
+            None => Ok(lock(&self.topology).clone()),
+        }
+    }
+
+    /// Keeps a text that says which topology wrote the stores; durable when this returns.
+    ///
+    /// # Errors
+    /// [`StateError::Io`] if it cannot be written.
+    pub fn set_topology(&self, text: &str) -> Result<(), StateError> {
+        match &self.path {
+            Some(path) => write_durably(path, TOPOLOGY_FILE, text),
+            None => {
+                *lock(&self.topology) = Some(text.to_owned());
+                Ok(())
+            }
+        }
     }
 
     /// Takes the state of `task`, until the [`TaskStorage`] and all that came from it is dropped.

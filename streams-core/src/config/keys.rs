@@ -160,6 +160,14 @@ pub static KNOWN_KEYS: &[ConfigKey] = &{
             when operators are added.",
         ),
         key(
+            Processing,
+            "accept.changed.topology",
+            Bool,
+            "false",
+            "Start although generated names of stores or repartition topics have moved since the \
+            last start with this state directory: what lies under the old names is left behind.",
+        ),
+        key(
             Errors,
             "deserialization.exception.handler",
             Handler,

@@ -60,6 +60,7 @@ fn read(values: &mut Values<'_>, config: &StreamsConfig) -> ResolvedConfig {
         topology_optimization: topology_optimization(values),
         ensure_explicit_internal_resource_naming: values
             .boolean("ensure.explicit.internal.resource.naming"),
+        accept_changed_topology: values.boolean("accept.changed.topology"),
         processing_exception_handler_global_enabled: values
             .boolean("processing.exception.handler.global.enabled"),
         state_dir,

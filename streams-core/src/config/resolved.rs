@@ -48,6 +48,8 @@ pub struct ResolvedConfig {
     pub topology_optimization: TopologyOptimization,
     /// Counted names are refused.
     pub ensure_explicit_internal_resource_naming: bool,
+    /// State under names that moved is left behind.
+    pub accept_changed_topology: bool,
     /// Global processors have the processing handler too.
     pub processing_exception_handler_global_enabled: bool,
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use state_stores::{StateDirectory, StateDirectoryOptions, TaskKey};
+use state_stores::{StateDirectory, StateDirectoryOptions, StateError, TaskKey};
 
 use super::mailbox::Postbox;
 use super::restorer::Restorer;
@@ -17,7 +17,7 @@ use crate::error::StreamsError;
 use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig, TaskState};
 use crate::task_id::TaskId;
 use crate::time::ClockRef;
-use crate::topology::{InternalTopicSettings, Topology};
+use crate::topology::{Fingerprint, InternalTopicSettings, Topology};
 
 /// The share of the memory budget that dirty rows of all threads may take before they are
 /// committed early; the rest is for clean rows and the engine's block cache.
@@ -90,6 +90,7 @@ impl InstanceShared {
             Some(directory) => directory,
             None => open_directory(&topology, &config)?,
         };
+        check_names(&topology, &config, &directory)?;
         let threads = config.num_stream_threads.max(1);
         let share = |of: u64| {
             usize::try_from(config.memory_budget_bytes / of).unwrap_or(usize::MAX) / threads
@@ -302,6 +303,32 @@ fn membership_config(shared: &InstanceShared, index: usize) -> MembershipConfig 
     membership.standby_replicas = config.num_standby_replicas;
     membership.user_endpoint = config.application_server.as_ref().map(ToString::to_string);
     membership
+}
+
+/// State lies under names: if generated ones moved, it would be another's.
+fn check_names(
+    topology: &Topology,
+    config: &ResolvedConfig,
+    directory: &StateDirectory,
+) -> Result<(), StreamsError> {
+    let path = || config.state_dir.join(&*config.application_id);
+    let error =
+        |source: StateError| StreamsError::State { directory: path(), source: source.into() };
+    let kept = directory.topology().map_err(error)?;
+    let now = topology.fingerprint();
+    let before = kept.as_deref().and_then(Fingerprint::parse);
+    let moved = before.as_ref().map(|before| now.moved_since(before)).unwrap_or_default();
+    if !moved.is_empty() {
+        let moved = moved.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        if !config.accept_changed_topology {
+            return Err(StreamsError::MovedNames { directory: path(), moved });
+        }
+        tracing::warn!(%moved, "generated names have moved; state under the old ones is left behind");
+    }
+    if before.as_ref() != Some(&now) {
+        directory.set_topology(&now.to_string()).map_err(error)?;
+    }
+    Ok(())
 }
 
 fn open_directory(

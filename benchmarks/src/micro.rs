@@ -72,6 +72,7 @@ fn per_record(topology: &Topology) -> Result<f64> {
         application_id: &application_id,
         task: id,
         inputs: vec![(TopicPartition::new("in", 0), Timestamp::from_millis(-1))],
+        committed_times: Vec::new(),
         stores,
         handlers: &config.handlers,
         wall_clock: Timestamp::from_millis(0),

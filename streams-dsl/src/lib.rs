@@ -18,7 +18,7 @@ mod table;
 mod windows;
 
 pub use builder::StreamsBuilder;
-pub use grouped::{KGroupedStream, KGroupedTable};
+pub use grouped::{CogroupedKStream, KGroupedStream, KGroupedTable};
 pub use options::{Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, auto};
 pub use stream::{Emitter, KStream, Split};
 pub use streams_core as core;

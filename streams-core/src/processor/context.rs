@@ -1,6 +1,6 @@
 //! What a processor may do with a record.
 
-use super::init::{ChildHandle, SharedHandle};
+use super::init::{ChildHandle, CommittedTime, SharedHandle};
 use super::traits::Data;
 use crate::error::BoxError;
 use crate::record::{Headers, Record, RecordContext, RecordMetadata, Timestamp};
@@ -152,6 +152,19 @@ macro_rules! record_and_state {
             cursor: &mut Cursor<S>,
         ) -> Result<Option<S::Row>, BoxError> {
             self.state.next(cursor)
+        }
+
+        /// A time that is committed with the positions of the inputs; `None` before it was set.
+        #[inline]
+        pub fn committed_time(&self, time: CommittedTime) -> Option<Timestamp> {
+            self.state.committed_times.get(time.0).map(Timestamp::from_millis)
+        }
+
+        /// Sets a time that is committed with the positions of the inputs. It must not be negative,
+        /// and never goes back.
+        #[inline]
+        pub fn set_committed_time(&mut self, time: CommittedTime, now: Timestamp) {
+            self.state.committed_times.set(time.0, now.as_millis().max(0));
         }
 
         /// State that several processors of this task share.

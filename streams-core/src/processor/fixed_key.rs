@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::context::{ProcessorContext, StateAccess, record_and_state};
-use super::init::{ProcessorInit, SharedHandle};
+use super::init::{CommittedTime, ProcessorInit, SharedHandle};
 use super::traits::{Data, Processor};
 use crate::error::BoxError;
 use crate::record::{Headers, RecordContext, RecordMetadata, Timestamp};

@@ -120,6 +120,22 @@ impl<P: Processor> ProcessorInit<'_, P> {
         SharedHandle { slot, state: PhantomData }
     }
 
+    /// A time that is committed together with the positions of the task's inputs, under this key:
+    /// after an abort or a restart it is what it was when they were.
+    ///
+    /// There is room for few, and their keys should be short: they travel with each committed
+    /// offset.
+    pub fn committed_time(&mut self, key: &str) -> CommittedTime {
+        CommittedTime(self.state.committed_times.claim(key))
+    }
+
+    /// The largest time of the records that this processor has seen: `operator` is its name. As
+    /// [`committed_time`](Self::committed_time), but without the promise that it is there after a
+    /// restart, if there are too many.
+    pub fn observed_time(&mut self, operator: &str) -> CommittedTime {
+        CommittedTime(self.state.committed_times.claim_observed(operator))
+    }
+
     fn add(
         &mut self,
         kind: TimerKind,
@@ -151,6 +167,10 @@ impl<K, V> Clone for ChildHandle<K, V> {
 }
 
 impl<K, V> Copy for ChildHandle<K, V> {}
+
+/// A time that is committed with the positions of the inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct CommittedTime(pub(crate) usize);
 
 /// A slot of state that several processors of one task share.
 pub struct SharedHandle<T> {

@@ -13,5 +13,5 @@ pub use self::context::{ProcessorContext, StateAccess};
 pub(crate) use self::fixed_key::FixedKeyNode;
 pub use self::fixed_key::{FixedKey, FixedKeyContext, FixedKeyInit, FixedKeyProcessor};
 pub use self::from_fn::{FixedKeyFn, ProcessorFn, process_fn, process_values_fn};
-pub use self::init::{ChildHandle, ProcessorInit, Punctuator, SharedHandle};
+pub use self::init::{ChildHandle, CommittedTime, ProcessorInit, Punctuator, SharedHandle};
 pub use self::traits::{Data, Processor};

@@ -5,7 +5,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::record::Timestamp;
+use crate::task::committed_times::is_optional;
 
+/// What brokers take beside an offset: `offset.metadata.max.bytes` is 4096 unless it was changed.
+const TEXT_BYTES_MAX: usize = 4096;
 /// The JVM's version 2: version, partition time, processor metadata.
 const VERSION: u8 = 2;
 
@@ -19,14 +22,25 @@ pub(crate) struct CommittedMetadata {
 }
 
 impl CommittedMetadata {
-    /// Base64 text.
+    /// Base64 text. What would make it longer than a broker takes, and can be done without, is left
+    /// out.
     pub(crate) fn encode(&self) -> String {
+        let text = self.encode_if(|_| true);
+        if text.len() <= TEXT_BYTES_MAX {
+            return text;
+        }
+        self.encode_if(|key| !is_optional(key))
+    }
+
+    fn encode_if(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let wanted = self.processors.iter().filter(|(key, _)| wanted(key));
+        let processors: Vec<_> = wanted.collect();
         let mut bytes = vec![VERSION];
         let time = self.partition_time.map_or(-1, Timestamp::as_millis);
         bytes.extend_from_slice(&time.to_be_bytes());
-        if !self.processors.is_empty() {
-            bytes.extend_from_slice(&length(self.processors.len()).to_be_bytes());
-            for (key, value) in &self.processors {
+        if !processors.is_empty() {
+            bytes.extend_from_slice(&length(processors.len()).to_be_bytes());
+            for (key, value) in processors {
                 bytes.extend_from_slice(&length(key.len()).to_be_bytes());
                 bytes.extend_from_slice(key.as_bytes());
                 bytes.extend_from_slice(&value.to_be_bytes());
@@ -96,6 +110,17 @@ mod tests {
             let metadata = CommittedMetadata::decode(text);
             assert_eq!(metadata.partition_time, None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_broker_is_left_out_if_it_can_be() {
+        let processor = |n: i64| (format!("observed:an-operator-with-a-long-name-{n}"), n);
+        let mut processors: Vec<_> = (0..100).map(processor).collect();
+        processors.push(("store".into(), 7));
+        let metadata = CommittedMetadata { partition_time: None, processors };
+        let text = metadata.encode();
+        assert!(text.len() < 100);
+        assert_eq!(CommittedMetadata::decode(&text).processors, [("store".to_owned(), 7)]);
     }
 
     proptest! {

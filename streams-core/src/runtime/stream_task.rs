@@ -236,16 +236,20 @@ fn wire(
     inputs: &[TaskInput],
     stores: Vec<TaskStore>,
 ) -> Result<ProcessorTask, StreamsError> {
+    let mut committed_times = Vec::new();
     let times = inputs.iter().map(|input| {
         let metadata = CommittedMetadata::decode(&input.committed.metadata);
         let time = metadata.partition_time.unwrap_or(Timestamp::from_millis(-1));
+        committed_times.extend(metadata.processors);
         (input.plan.partition.clone(), time)
     });
+    let inputs = times.collect();
     ProcessorTask::new(TaskSetup {
         topology: &shared.topology,
         application_id: &shared.config.application_id,
         task,
-        inputs: times.collect(),
+        inputs,
+        committed_times,
         stores,
         handlers: &shared.config.handlers,
         wall_clock: Timestamp::from_millis(shared.clock.wall_ms()),

@@ -11,6 +11,7 @@
 //! in), `sink` (how they leave), `reactions` (who is asked about errors).
 
 mod collector;
+pub(crate) mod committed_times;
 mod dropped;
 mod error;
 mod node;

@@ -181,6 +181,11 @@ impl ProcessorTask {
         })
     }
 
+    /// Times of operators, to be committed with the positions.
+    pub fn committed_times(&self) -> Vec<(String, i64)> {
+        self.state.committed_times.to_commit()
+    }
+
     // ---- time ---------------------------------------------------------------------------------
 
     /// The largest record time so far, or -1 ms.

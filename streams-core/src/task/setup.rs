@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use state_stores::LayeredStore;
 
+use super::committed_times::CommittedTimes;
 use super::error::TaskError;
 use super::node::Node;
 use super::panics::panicked;
@@ -31,6 +32,9 @@ pub struct TaskSetup<'a> {
     pub task: TaskId,
     /// The partitions it reads, each with its time as it was committed (-1 ms: none).
     pub inputs: Vec<(TopicPartition, Timestamp)>,
+    /// Times of operators, as [`ProcessorTask::committed_times`](super::ProcessorTask::committed_times)
+    /// gave them for the last commit; those of several inputs one after the other.
+    pub committed_times: Vec<(String, i64)>,
     /// In the order of [`Topology::stores`].
     pub stores: Vec<TaskStore>,
     /// Who is asked about errors.
@@ -91,6 +95,7 @@ pub(super) fn make(setup: TaskSetup<'_>) -> Result<Parts, TaskError> {
         names,
         stores,
         (stream_time, setup.wall_clock),
+        CommittedTimes::new(setup.committed_times),
     );
     let mut timers = Timers::new();
     let made = catch_unwind(AssertUnwindSafe(|| make_nodes(graph, sub, &mut state, &mut timers)));

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::collector::{NoCollector, RecordCollector};
+use super::committed_times::CommittedTimes;
 use super::dropped::{DropCounts, DropReason, Dropped};
 use super::error::{Escalated, TaskError};
 use crate::client::RawRecord;
@@ -30,6 +31,7 @@ pub struct TaskState {
     pub(super) stream_time: Timestamp,
     pub(super) wall_clock: Timestamp,
     pub(super) commit_requested: bool,
+    pub(crate) committed_times: CommittedTimes,
     pub(super) drop_counts: DropCounts,
     /// The thread's, while the task runs.
     pub(super) collector: Box<dyn RecordCollector>,
@@ -47,6 +49,7 @@ impl TaskState {
         node_names: Vec<Arc<str>>,
         stores: Vec<(Arc<str>, Box<dyn StoreInstance>)>,
         (stream_time, wall_clock): (Timestamp, Timestamp),
+        committed_times: CommittedTimes,
     ) -> Self {
         let (store_names, stores) = stores.into_iter().unzip();
         Self {
@@ -61,6 +64,7 @@ impl TaskState {
             stream_time,
             wall_clock,
             commit_requested: false,
+            committed_times,
             drop_counts: DropCounts::default(),
             collector: Box::new(NoCollector),
             head: None,

@@ -15,6 +15,7 @@ mod state;
 mod tables;
 mod validate;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -75,9 +76,24 @@ impl Graph {
         let mut state = self.state();
         let mut part = |(prefix, suffix): &(&str, &'static str)| Part {
             generated: state.counter.burn(prefix),
-            suffix,
+            suffix: (*suffix).into(),
         };
         NodeName { given: given.map(str::to_owned), parts: parts.iter().map(&mut part).collect() }
+    }
+
+    /// As [`name`](Self::name), for operators of any number of processors.
+    pub(crate) fn name_parts<'a>(
+        &self,
+        parts: impl IntoIterator<Item = (&'a str, Cow<'static, str>)>,
+    ) -> NodeName {
+        let mut state = self.state();
+        let mut part = |(prefix, suffix)| Part { generated: state.counter.burn(prefix), suffix };
+        NodeName { given: None, parts: parts.into_iter().map(&mut part).collect() }
+    }
+
+    /// Whether both belong to one builder.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The name of a store: only a generated one burns a number.
@@ -213,7 +229,7 @@ impl Graph {
 
     /// `node`, if its handle belongs to this builder; else a mistake, and `instead`.
     pub(crate) fn own(&self, call: Call, graph: &Self, node: NodeId, instead: NodeId) -> NodeId {
-        if Arc::ptr_eq(&self.0, &graph.0) {
+        if self.is_same(graph) {
             return node;
         }
         self.mistake(call, "the two handles come from different builders");

@@ -4,6 +4,8 @@
 //! The numbers are part of the contract with the JVM (topics on the broker carry them), so nothing
 //! that happens later (renaming, rewriting, lowering) moves them.
 
+use std::borrow::Cow;
+
 /// A generated name: `<prefix>%010d`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Generated {
@@ -22,7 +24,7 @@ impl std::fmt::Display for Generated {
 pub(crate) struct Part {
     pub(crate) generated: Generated,
     /// What the processor is called when the operator has a name: `<name><suffix>`.
-    pub(crate) suffix: &'static str,
+    pub(crate) suffix: Cow<'static, str>,
 }
 
 /// The names of all processors of one operator.
@@ -51,8 +53,9 @@ impl NodeName {
 
     /// The name of the operator itself: its first part without a suffix.
     pub(crate) fn main(&self) -> String {
-        let main = self.parts.iter().position(|p| p.suffix.is_empty()).unwrap_or(0);
-        self.part(main)
+        // The last one is where several processors meet, if none has the name as it is.
+        let main = self.parts.iter().position(|p| p.suffix.is_empty());
+        self.part(main.unwrap_or(self.parts.len().saturating_sub(1)))
     }
 
     /// The lowest and highest number that was burned for this operator.
@@ -151,7 +154,10 @@ mod tests {
     #[test]
     fn a_given_name_covers_all_parts() {
         let mut counter = Counter::default();
-        let mut part = |prefix: &str, suffix| Part { generated: counter.burn(prefix), suffix };
+        let mut part = |prefix: &str, suffix: &'static str| Part {
+            generated: counter.burn(prefix),
+            suffix: suffix.into(),
+        };
         let parts = vec![part("KTABLE-MERGE-", ""), part("KTABLE-JOINTHIS-", "-join-this")];
         let mut name = NodeName { given: None, parts };
         assert_eq!(name.part(1), "KTABLE-JOINTHIS-0000000001");

@@ -2,8 +2,10 @@
 
 mod aggregate;
 mod change_serde;
+mod cogroup;
 mod stream;
 mod table;
 
+pub use cogroup::CogroupedKStream;
 pub use stream::KGroupedStream;
 pub use table::KGroupedTable;

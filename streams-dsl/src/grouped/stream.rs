@@ -40,7 +40,8 @@ impl<K, V> KGroupedStream<K, V> {
 
 /// How one record changes the aggregate of its key: the value that is stored, `None` if there is
 /// none.
-type Step<K, V, A> = dyn Fn(&K, V, &mut Option<Held<A>>) -> Result<(), BoxError> + Send + Sync;
+pub(crate) type Step<K, V, A> =
+    dyn Fn(&K, V, &mut Option<Held<A>>) -> Result<(), BoxError> + Send + Sync;
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// How many records each key had.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod aborts;
+mod cogroups;
 mod describe;
 mod describe_vectors;
 mod groups;

@@ -29,6 +29,8 @@ pub(super) struct TaskInstance {
     /// The queues' numbers are their indexes.
     inputs: Vec<Input>,
     changelogs: Vec<Option<ChangelogPartition>>,
+    /// Times of operators, as of the last commit.
+    committed_times: Vec<(String, i64)>,
     /// Since when some input is empty and others are not.
     idle_since: Option<Timestamp>,
     /// What was dropped by earlier arenas of this task.
@@ -75,13 +77,15 @@ impl TaskInstance {
             .filter(|topic| layout.counts.get(topic).is_some_and(|&count| count > id.partition))
             .map(|topic| Input::new(TopicPartition::new(topic, id.partition)))
             .collect();
-        let task = make_task(id, setup, setup.wall_clock, &inputs, layers, &changelogs)?;
+        let times = (setup.wall_clock, Vec::new());
+        let task = make_task(id, setup, times, &inputs, layers, &changelogs)?;
         let (dropped_before, dropped_committed) = (DropCounts::new(), DropCounts::new());
         Ok(Self {
             id,
             task,
             inputs,
             changelogs,
+            committed_times: Vec::new(),
             idle_since: None,
             dropped_before,
             dropped_committed,
@@ -155,6 +159,7 @@ impl TaskInstance {
                     (position.offset, position.partition_time);
             }
         }
+        self.committed_times = self.task.committed_times();
         self.dropped_committed = self.dropped();
         let stream_time_ms = self.task.stream_time().as_millis();
         for (layers, changelog) in self.task.layers_mut().zip(&self.changelogs) {
@@ -183,19 +188,22 @@ impl TaskInstance {
         setup: &Setup,
         wall_clock: Timestamp,
     ) -> Result<Self, StreamsError> {
-        let Self { id, task, mut inputs, changelogs, dropped_committed, .. } = self;
+        let Self { id, task, mut inputs, changelogs, committed_times, dropped_committed, .. } =
+            self;
         let mut layers = task.into_layers();
         layers.iter_mut().for_each(|layers| layers.abort(Attempt(attempt)));
         for input in &mut inputs {
             input.next = input.committed;
         }
-        let task = make_task(id, setup, wall_clock, &inputs, layers, &changelogs)?;
+        let times = (wall_clock, committed_times.clone());
+        let task = make_task(id, setup, times, &inputs, layers, &changelogs)?;
         let dropped_before = dropped_committed.clone();
         Ok(Self {
             id,
             task,
             inputs,
             changelogs,
+            committed_times,
             idle_since: None,
             dropped_before,
             dropped_committed,
@@ -222,7 +230,7 @@ impl Input {
 fn make_task(
     id: TaskId,
     setup: &Setup,
-    wall_clock: Timestamp,
+    (wall_clock, committed_times): (Timestamp, Vec<(String, i64)>),
     inputs: &[Input],
     layers: Vec<LayeredStore>,
     changelogs: &[Option<ChangelogPartition>],
@@ -233,6 +241,7 @@ fn make_task(
         application_id: &setup.application_id,
         task: id,
         inputs: inputs.iter().map(|i| (i.partition.clone(), i.committed_time)).collect(),
+        committed_times,
         stores: stores
             .map(|(layers, changelog)| TaskStore { layers, changelog: changelog.clone() })
             .collect(),

@@ -39,13 +39,14 @@ impl StreamTask {
         self.moved = false;
         self.sealed_stream_time = self.task.stream_time();
         let before = offsets.len();
+        let processors = self.task.committed_times();
         for position in self.task.positions() {
             let input = self.inputs.iter_mut().find(|i| i.plan.partition == position.partition);
             let Some(input) = input else { continue };
             let time = position.partition_time;
             let metadata = CommittedMetadata {
                 partition_time: (time.as_millis() >= 0).then_some(time),
-                processors: Vec::new(),
+                processors: processors.clone(),
             };
             let committed = OffsetToCommit {
                 partition: position.partition,

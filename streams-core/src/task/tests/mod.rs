@@ -259,6 +259,7 @@ fn make(
         application_id: &APPLICATION.into(),
         task,
         inputs: inputs.iter().map(|input| (input.clone(), at(-1))).collect(),
+        committed_times: Vec::new(),
         stores,
         handlers,
         wall_clock: at(0),

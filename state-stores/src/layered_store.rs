@@ -11,7 +11,7 @@ use crate::layer::Layer;
 use crate::merge::scan_merged;
 use crate::{
     Applied, ApplyJob, BulkLoad, Direction, KeyRange, Loaded, Row, ScanEnd, StateError,
-    StoreMetadata, StoreSpec,
+    StoreMetadata, StoreNotes, StoreSpec,
 };
 
 /// Numbers the attempts to commit of one task, in order.
@@ -39,6 +39,8 @@ pub struct LayeredStore {
     committed_since_ms: Option<i64>,
     frozen: Option<Arc<FrozenLayer>>,
     applied_metadata: Option<StoreMetadata>,
+    /// What the store says of itself as of the last commit; none if it never said anything.
+    notes: Option<StoreNotes>,
     /// Whether a bulk load lives.
     load: Weak<()>,
 }
@@ -46,6 +48,7 @@ pub struct LayeredStore {
 struct Sealed {
     attempt: Attempt,
     layer: Layer,
+    notes: Option<StoreNotes>,
 }
 
 impl LayeredStore {
@@ -87,6 +90,7 @@ impl LayeredStore {
             committed_since_ms: None,
             frozen: None,
             applied_metadata,
+            notes: None,
             load: Weak::new(),
         })
     }
@@ -153,16 +157,50 @@ impl LayeredStore {
         debug_assert!(self.sealed.last().is_none_or(|newest| newest.attempt <= attempt));
         let layer = Layer::from_writes(writes);
         if layer.len() > 0 {
-            self.sealed.push(Sealed { attempt, layer });
+            self.sealed.push(Sealed { attempt, layer, notes: None });
+        }
+    }
+
+    /// Says what the metadata row is to have of the store itself, once `attempt` is committed; from
+    /// then on each commit keeps it until it is said anew.
+    pub fn note(&mut self, attempt: Attempt, notes: StoreNotes) {
+        match self.sealed.last_mut().filter(|newest| newest.attempt == attempt) {
+            Some(newest) => newest.notes = Some(notes),
+            None => {
+                self.sealed.push(Sealed { attempt, layer: Layer::default(), notes: Some(notes) });
+            }
+        }
+    }
+
+    /// What was said last, not yet committed attempts included.
+    pub fn notes(&self) -> StoreNotes {
+        let sealed = self.sealed.iter().rev().find_map(|sealed| sealed.notes.as_ref());
+        sealed.cloned().unwrap_or_else(|| self.committed_notes())
+    }
+
+    fn committed_notes(&self) -> StoreNotes {
+        match &self.notes {
+            Some(notes) => notes.clone(),
+            None => self.metadata().map_or_else(StoreNotes::default, StoreMetadata::notes),
         }
     }
 
     /// `attempt` was committed to Kafka, and with it all attempts before: their layers become the
     /// committed state that `metadata` describes. Attempts without writes may be committed too.
     pub fn commit(&mut self, attempt: Attempt, metadata: StoreMetadata) {
-        while self.sealed.first().is_some_and(|oldest| oldest.attempt <= attempt) {
-            self.committed.merge(self.sealed.remove(0).layer);
+        if self.guard.spec.segments.is_some() && self.notes.is_none() {
+            // The task's stream time would be another one than the store's.
+            self.notes = Some(self.committed_notes());
         }
+        while self.sealed.first().is_some_and(|oldest| oldest.attempt <= attempt) {
+            let sealed = self.sealed.remove(0);
+            self.committed.merge(sealed.layer);
+            self.notes = sealed.notes.or(self.notes.take());
+        }
+        let metadata = match &self.notes {
+            Some(notes) => metadata.with_notes(notes.clone()),
+            None => metadata,
+        };
         self.committed_since_ms.get_or_insert(metadata.wall_time_ms);
         self.committed_metadata = Some(metadata);
     }
@@ -273,6 +311,7 @@ impl LayeredStore {
     pub fn finish_load(&mut self, loaded: Loaded) {
         if loaded.instance_id == self.incarnation.id {
             self.applied_metadata = Some(loaded.metadata);
+            self.notes = None;
         }
     }
 
@@ -291,6 +330,7 @@ impl LayeredStore {
         self.committed_since_ms = None;
         self.frozen = None;
         self.applied_metadata = None;
+        self.notes = None;
         self.load = Weak::new();
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! - [`directory`](StateDirectory): lock, process id, member ids, leases, flush policy.
 //! - `database`: an engine with the inventory of the stores in it.
 //! - `engine`: what RocksDB and the memory engine have in common, and both of them.
+//! - `segments`: how rows of windowed stores are cut by time.
 //! - `layered_store`, `layer`, `merge`, `cursor`: layers and reads over them.
 //! - `apply`, `bulk_load`: the two ways into an engine.
 
@@ -26,6 +27,7 @@ mod layer;
 mod layered_store;
 mod merge;
 mod metadata;
+mod segments;
 mod store_spec;
 mod sync;
 mod task_key;
@@ -37,7 +39,8 @@ pub use directory::{EngineKind, FlushJob, StateDirectory, StateDirectoryOptions,
 pub use error::StateError;
 pub use key_range::{Direction, KeyRange, ScanEnd};
 pub use layered_store::{Attempt, LayeredStore};
-pub use metadata::{FORMAT_VERSION, StoreMetadata};
+pub use metadata::{FORMAT_VERSION, StoreMetadata, StoreNotes};
+pub use segments::Segments;
 pub use store_spec::{StoreKind, StoreSpec};
 pub use task_key::TaskKey;
 

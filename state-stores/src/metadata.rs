@@ -26,7 +26,33 @@ pub struct StoreMetadata {
     pub extra: Vec<u8>,
 }
 
+/// What a store says of itself in its metadata row. A store that says nothing has the stream time
+/// of its task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreNotes {
+    /// The largest time that was written to the store, in milliseconds, or -1.
+    pub stream_time_ms: i64,
+    /// See [`StoreMetadata::extra`].
+    pub extra: Vec<u8>,
+}
+
+impl Default for StoreNotes {
+    fn default() -> Self {
+        Self { stream_time_ms: -1, extra: Vec::new() }
+    }
+}
+
 impl StoreMetadata {
+    /// What the store said of itself.
+    pub fn notes(&self) -> StoreNotes {
+        StoreNotes { stream_time_ms: self.stream_time_ms, extra: self.extra.clone() }
+    }
+
+    /// The same metadata with what a store says of itself.
+    pub fn with_notes(self, notes: StoreNotes) -> Self {
+        Self { stream_time_ms: notes.stream_time_ms, extra: notes.extra, ..self }
+    }
+
     /// State made from the records before `next_offset`; everything else unknown (-1), wall time 0.
     pub fn new(changelog_topic_id: Uuid, next_offset: i64) -> Self {
         Self {

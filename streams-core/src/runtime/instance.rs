@@ -286,6 +286,7 @@ fn membership_config(shared: &InstanceShared, index: usize) -> MembershipConfig 
     let settings = InternalTopicSettings {
         configs: config.topic_configs.clone(),
         replication_factor: config.replication_factor,
+        windowed_additional_retention: config.windowstore_changelog_additional_retention,
     };
     let topology = shared.topology.group_topology(&config.application_id, &settings);
     let mut membership = MembershipConfig::new(

@@ -16,7 +16,7 @@ use crate::client::{
     ClientError, ClientErrorKind, FetchSlot, FetchedBatch, Fetcher, TopicPartition, WakeRef,
 };
 use crate::config::{RestoreListener, RestorePhase, RestoreProgress};
-use crate::stores::stored_row;
+use crate::stores::{ChangelogFormat, RestoredRows};
 use crate::task_id::TaskId;
 use crate::time::{ClockRef, Instant};
 
@@ -41,6 +41,7 @@ pub struct StoreRestore {
     pub(crate) name: Arc<str>,
     pub(crate) store: LayeredStore,
     pub(crate) changelog: TopicPartition,
+    pub(crate) format: ChangelogFormat,
     pub(crate) topic_id: Uuid,
     /// The first offset that the store lacks.
     pub(crate) start: i64,
@@ -88,8 +89,6 @@ pub struct Restorer {
     listener: Option<RestoreListener>,
     clock: ClockRef,
     batch: FetchedBatch,
-    /// Scratch.
-    row: Vec<u8>,
     ready: Vec<FetchSlot>,
     retry_at: Option<Instant>,
 }
@@ -108,7 +107,7 @@ struct Loading {
     position: i64,
     leader_epoch: i32,
     records: u64,
-    stream_time_ms: i64,
+    rows: RestoredRows,
     started: Instant,
     told: Instant,
 }
@@ -131,7 +130,6 @@ impl Restorer {
             listener,
             clock,
             batch: FetchedBatch::default(),
-            row: Vec::new(),
             ready: Vec::new(),
             retry_at: None,
         }
@@ -208,7 +206,7 @@ impl Restorer {
                     continue;
                 }
             };
-            let stream_time_ms = restore.store.metadata().map_or(-1, |m| m.stream_time_ms);
+            let rows = RestoredRows::new(restore.format, restore.store.notes());
             self.slots.insert(slot, task);
             let position = restore.start;
             let loading = Loading {
@@ -218,7 +216,7 @@ impl Restorer {
                 position,
                 leader_epoch: -1,
                 records: 0,
-                stream_time_ms,
+                rows,
                 started: now,
                 told: now,
             };
@@ -248,7 +246,7 @@ impl Restorer {
             self.fetch_failed(task, slot, error, now);
             return false;
         }
-        if let Err(error) = loading.take(&mut self.batch, &mut self.row, self.clock.wall_ms()) {
+        if let Err(error) = loading.take(&mut self.batch, self.clock.wall_ms()) {
             self.end(task, Err(RestoreFailure::State(error)));
             return false;
         }
@@ -321,23 +319,13 @@ impl Restorer {
 }
 
 impl Loading {
-    fn take(
-        &mut self,
-        batch: &mut FetchedBatch,
-        row: &mut Vec<u8>,
-        wall_time_ms: i64,
-    ) -> Result<(), StateError> {
+    fn take(&mut self, batch: &mut FetchedBatch, wall_time_ms: i64) -> Result<(), StateError> {
         self.records += batch.records.len() as u64;
         for record in batch.records.drain(..) {
             // Records past the end were written after we asked for it; they are ours as well.
             let Some(key) = record.key() else { continue };
-            let timestamp = record.timestamp();
-            self.stream_time_ms = self.stream_time_ms.max(timestamp);
-            let value = record.value().map(|value| {
-                stored_row(timestamp, value, row);
-                &**row
-            });
-            self.load.push(key, value);
+            let Self { rows, load, .. } = self;
+            rows.take(key, record.value(), record.timestamp(), |key, value| load.push(key, value));
         }
         self.position = self.position.max(batch.next_position);
         self.leader_epoch = self.leader_epoch.max(batch.leader_epoch);
@@ -355,10 +343,10 @@ impl Loading {
     fn metadata(&self, wall_time_ms: i64) -> StoreMetadata {
         StoreMetadata {
             leader_epoch: self.leader_epoch,
-            stream_time_ms: self.stream_time_ms,
             wall_time_ms,
             ..StoreMetadata::new(self.restore.topic_id, self.position)
         }
+        .with_notes(self.rows.notes())
     }
 
     fn tell(

@@ -9,6 +9,7 @@ use state_stores::StoreSpec;
 
 use super::key_value::KeyValueStore;
 use super::key_value_instance::KeyValueInstance;
+use super::restored_rows::ChangelogFormat;
 use super::store::{Store, StoreInstance, StoreParts};
 use crate::processor::Data;
 use crate::serdes::{DefaultSerde, Serde, SerdeRef};
@@ -53,6 +54,7 @@ pub struct StoreDeclaration {
     changelog: ChangelogKind,
     changelog_configs: BTreeMap<String, String>,
     kind_configs: BTreeMap<String, String>,
+    format: ChangelogFormat,
     instance: TypeId,
     make: Arc<dyn Fn(StoreParts) -> Box<dyn StoreInstance> + Send + Sync>,
 }
@@ -80,6 +82,7 @@ impl<S: Store> StoreBuilder<S> {
             changelog: ChangelogKind::Own,
             changelog_configs: BTreeMap::new(),
             kind_configs: BTreeMap::new(),
+            format: ChangelogFormat::KEY_VALUE,
             instance: TypeId::of::<S::Instance>(),
             make: Arc::new(move |parts| Box::new(make(parts))),
         };
@@ -129,9 +132,19 @@ impl<S> StoreBuilder<S> {
         })
     }
 
+    /// How the records of the changelog become rows; those of key-value stores by default.
+    #[must_use]
+    pub fn changelog_format(self, format: ChangelogFormat) -> Self {
+        self.set(|d| d.format = format)
+    }
+
     /// What was declared.
     pub fn declaration(&self) -> &Arc<StoreDeclaration> {
         &self.declaration
+    }
+
+    pub(super) fn set_spec(self, set: impl FnOnce(&mut StoreSpec)) -> Self {
+        self.set(|d| set(&mut d.spec))
     }
 
     fn set(mut self, set: impl FnOnce(&mut StoreDeclaration)) -> Self {
@@ -172,6 +185,18 @@ impl StoreDeclaration {
         &self.kind_configs
     }
 
+    /// How the records of its changelog become rows.
+    pub fn format(&self) -> ChangelogFormat {
+        self.format
+    }
+
+    /// How long the broker keeps the records of its changelog, where time decides: as long as the
+    /// rows are visible, and `additional` for clocks that disagree. As the broker writes it.
+    pub(crate) fn changelog_retention_ms(&self, additional_ms: i64) -> Option<i64> {
+        let retention = self.spec.segments?.retention_ms();
+        Some(retention.saturating_add(additional_ms))
+    }
+
     /// The name of its changelog topic as the broker knows it, if it has one.
     pub fn changelog_topic(&self, application_id: &str) -> Option<Arc<str>> {
         match &self.changelog {
@@ -187,6 +212,10 @@ impl StoreDeclaration {
 
     pub(crate) fn make(&self, parts: StoreParts) -> Box<dyn StoreInstance> {
         (self.make)(parts)
+    }
+
+    pub(crate) fn is_time_ordered(&self) -> bool {
+        self.format.is_by_time()
     }
 
     pub(crate) fn instance(&self) -> TypeId {

@@ -9,17 +9,14 @@ use super::changelog::{ChangelogRecord, ChangelogWriter};
 use super::held::Held;
 use super::store::{StoreInstance, StoreParts};
 use super::typed_cache::{Aside, Base, Row, TypedCache};
+use super::value_sizes::ValueSizes;
 use crate::error::BoxError;
 use crate::processor::Data;
 use crate::record::{Headers, RecordContext, Timestamp};
 use crate::serdes::{Serde, SerdeContext, SerdeRef};
 
-/// One write in so many is serialised to know how large values are.
-const WRITES_PER_MEASURE: u32 = 32;
-/// The buffer for it is kept up to this size.
-const MEASURED_BYTES_KEPT: usize = 64 << 10;
 /// A stored value begins with its time.
-const TIMESTAMP_BYTES: usize = 8;
+pub(super) const TIMESTAMP_BYTES: usize = 8;
 
 /// A key-value store in a task's slot.
 pub struct KeyValueInstance<K, V> {
@@ -31,10 +28,7 @@ pub struct KeyValueInstance<K, V> {
     /// The serialised key in hand.
     pub(super) scratch: Vec<u8>,
     pub(super) headers: Headers,
-    /// Writes until the size of a value is measured again.
-    until_measured: u32,
-    measured: Vec<u8>,
-    value_bytes_average: usize,
+    sizes: ValueSizes,
 }
 
 impl<K: Data, V: Data> KeyValueInstance<K, V> {
@@ -48,9 +42,7 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
             value_serde: value,
             scratch: Vec::new(),
             headers: Headers::new(),
-            until_measured: 1,
-            measured: Vec::new(),
-            value_bytes_average: 0,
+            sizes: ValueSizes::default(),
         }
     }
 
@@ -81,7 +73,8 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
     /// Writes a row: it is dirty from now on.
     pub(super) fn write<R>(&mut self, at: u32, write: impl FnOnce(&mut Row<V>) -> R) -> R {
         let result = write(self.cache.row_to_write(at));
-        self.account(at);
+        let Self { cache, value_serde, topic, headers, sizes, .. } = self;
+        sizes.account(cache, at, value_serde, &mut SerdeContext::value(topic, headers));
         result
     }
 
@@ -108,36 +101,6 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
             }
         }
         (self.layers.approximate_len() + more).saturating_sub(fewer)
-    }
-
-    /// Keeps the count of dirty bytes honest without a serialisation per write: one write in a
-    /// few is measured, for the others the last size known or the average has to do.
-    #[inline]
-    fn account(&mut self, at: u32) {
-        self.until_measured -= 1;
-        if self.until_measured == 0 {
-            self.measure(at);
-        } else if self.cache.row(at).value_bytes == 0 && self.value_bytes_average > 0 {
-            self.cache.set_value_bytes(at, self.value_bytes_average);
-        }
-    }
-
-    #[cold]
-    fn measure(&mut self, at: u32) {
-        let Self { cache, value_serde, topic, headers, measured, .. } = self;
-        self.until_measured = WRITES_PER_MEASURE;
-        let Some(value) = &cache.row(at).value else { return };
-        measured.clear();
-        let mut cx = SerdeContext::value(topic, headers);
-        // What cannot be serialised is told when it has to be.
-        if value_serde.serialize(value, measured, &mut cx).is_ok() {
-            let bytes = TIMESTAMP_BYTES + measured.len();
-            cache.set_value_bytes(at, bytes);
-            let average = self.value_bytes_average;
-            self.value_bytes_average =
-                if average == 0 { bytes } else { average - average / 8 + bytes / 8 };
-        }
-        measured.shrink_to(MEASURED_BYTES_KEPT);
     }
 
     #[inline]

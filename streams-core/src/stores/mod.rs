@@ -6,6 +6,8 @@
 //! cache keeps this commit interval's writes and what was read, keyed by serialised key bytes,
 //! with typed values; bytes are made once per commit.
 //!
+//! Stores with a retention ([`WindowStore`], [`SessionStore`], [`JoinStore`]) are in `segmented`.
+//!
 //! Reading order: [`Store`], [`StoreBuilder`], [`StoreSet`], [`KeyValueStore`], then the private
 //! `typed_cache` and `key_value_instance`. Values are shared as [`Held`], table edges carry a
 //! [`Change`].
@@ -18,13 +20,17 @@ mod held;
 mod key_value;
 mod key_value_instance;
 mod key_value_walk;
+mod outer_join;
+mod overlay;
+mod restored_rows;
+mod segmented;
 mod set;
 mod store;
 mod typed_cache;
+mod value_sizes;
 
 pub use self::builder::{ChangelogKind, StoreBuilder, StoreDeclaration, Stores};
 pub use self::change::Change;
-pub(crate) use self::changelog::stored_row;
 pub use self::changelog::{ChangelogRecord, ChangelogWriter};
 pub use self::cursor::{Cursor, Walk};
 pub use self::held::Held;
@@ -33,6 +39,17 @@ pub use self::key_value::{
 };
 pub use self::key_value_instance::KeyValueInstance;
 pub use self::key_value_walk::KeyValueWalk;
+pub use self::outer_join::{JoinSide, LeftOrRight, OuterJoinHandle, OuterJoinKey, OuterJoinStore};
+pub use self::restored_rows::ChangelogFormat;
+pub(crate) use self::restored_rows::RestoredRows;
+pub use self::segmented::join::{JoinAccess, JoinHandle, JoinRow, JoinStore};
+pub use self::segmented::session::{
+    FoundSession, SessionAccess, SessionHandle, SessionReadAccess, SessionRow, SessionStore,
+};
+pub use self::segmented::window::{
+    FoundWindow, WindowAccess, WindowHandle, WindowReadAccess, WindowRow, WindowStore,
+};
+pub use self::segmented::{SegmentedInstance, SegmentedWalk, Shape, Written};
 pub(crate) use self::set::Connection;
 pub use self::set::{ConnectedStores, HandleMaker, StoreConnections, StoreSet, WiredStores};
 pub use self::store::{

@@ -93,6 +93,8 @@ pub struct StoreParts {
     pub topic: Arc<str>,
     /// The layers below.
     pub layers: LayeredStore,
+    /// Whether an index by time was asked for.
+    pub time_ordered: bool,
 }
 
 /// A store that another part of the topology writes: read-only by type.

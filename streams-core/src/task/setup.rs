@@ -122,7 +122,9 @@ fn make_stores(
     let made = declared.zip(stores).map(|(declaration, TaskStore { layers, changelog })| {
         let topic = declaration.own_changelog_topic(application_id);
         let name = declaration.name().clone();
-        let instance = declaration.make(StoreParts { name: name.clone(), topic, layers });
+        let time_ordered = declaration.is_time_ordered();
+        let parts = StoreParts { name: name.clone(), topic, layers, time_ordered };
+        let instance = declaration.make(parts);
         ((name, instance), changelog)
     });
     made.unzip()

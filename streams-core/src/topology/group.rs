@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::graph::{Graph, InternalTopicSpec, NodeKind, SourceTopics, Subtopology, Topology};
 use crate::assignment::{GroupTopology, InternalTopic, SubtopologyTopics};
@@ -15,11 +16,17 @@ pub struct InternalTopicSettings {
     pub configs: BTreeMap<String, String>,
     /// -1 is the broker's default.
     pub replication_factor: i16,
+    /// How much longer than the stores themselves the changelogs of windowed stores keep records.
+    pub windowed_additional_retention: Duration,
 }
 
 impl Default for InternalTopicSettings {
     fn default() -> Self {
-        Self { configs: BTreeMap::new(), replication_factor: -1 }
+        Self {
+            configs: BTreeMap::new(),
+            replication_factor: -1,
+            windowed_additional_retention: Duration::from_secs(24 * 60 * 60),
+        }
     }
 }
 
@@ -112,7 +119,13 @@ fn repartition_topic(spec: &InternalTopicSpec, settings: &InternalTopicSettings)
 
 fn changelog_topic(store: &StoreDeclaration, settings: &InternalTopicSettings) -> InternalTopic {
     let defaults = [("message.timestamp.type", "CreateTime"), ("cleanup.policy", "compact")];
-    let layers = [store.kind_configs(), &settings.configs, store.changelog_configs()];
+    let additional = settings.windowed_additional_retention.as_millis();
+    let additional_ms = i64::try_from(additional).unwrap_or(i64::MAX);
+    let mut by_kind = store.kind_configs().clone();
+    if let Some(retention_ms) = store.changelog_retention_ms(additional_ms) {
+        by_kind.insert("retention.ms".to_owned(), retention_ms.to_string());
+    }
+    let layers = [&by_kind, &settings.configs, store.changelog_configs()];
     InternalTopic {
         partitions: None,
         configs: merged(&defaults, &layers),

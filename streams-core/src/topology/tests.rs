@@ -111,6 +111,7 @@ fn the_group_is_told_topics_as_the_broker_knows_them() {
     let settings = InternalTopicSettings {
         configs: [("segment.bytes".to_owned(), "5".to_owned())].into(),
         replication_factor: 2,
+        ..InternalTopicSettings::default()
     };
     let group = builder.build().unwrap().group_topology("app", &settings);
     assert_eq!(group.subtopologies.len(), 2);

@@ -101,6 +101,7 @@ impl StoreInCreation {
             name: self.declaration.name().clone(),
             store: self.store.take().expect("the restorer has given back what it was lent"),
             changelog: changelog.partition,
+            format: self.declaration.format(),
             topic_id: changelog.topic_id,
             start,
             end,

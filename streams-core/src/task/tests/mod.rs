@@ -4,6 +4,7 @@
 mod arena;
 mod errors;
 mod positions;
+mod segmented_stores;
 mod sinks;
 mod stores;
 mod timers;
@@ -36,9 +37,14 @@ struct Sent {
     tag: Tag,
 }
 
+/// Key, value and time of a record, as they were sent.
+type RawSent = (Vec<u8>, Option<Vec<u8>>, i64);
+
 #[derive(Clone, Default)]
 struct Output {
     sent: Arc<Mutex<Vec<Sent>>>,
+    /// Of changelogs.
+    changelog: Arc<Mutex<Vec<RawSent>>>,
     fail: Arc<Mutex<Option<ClientError>>>,
 }
 
@@ -75,6 +81,11 @@ impl RecordCollector for Collector {
             Ok(text) if !text.contains('\0') => text.to_owned(),
             _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
         };
+        if self.topics[record.topic.0 as usize].ends_with("-changelog") {
+            let key = record.key.unwrap().to_vec();
+            let raw = (key, record.value.map(<[u8]>::to_vec), record.timestamp);
+            self.output.changelog.lock().unwrap().push(raw);
+        }
         self.output.sent.lock().unwrap().push(Sent {
             topic: self.topics[record.topic.0 as usize].to_string(),
             partition: record.partition,

@@ -24,7 +24,8 @@ impl KafkaClients {
     pub fn new(config: &ResolvedConfig, handle: Handle) -> Result<Self, ClientError> {
         let rdkafka = RdkafkaSettings::new(config.librdkafka_settings())?;
         let wire = WireClients::new(&config.connection_settings(), &config.client_id, handle)?;
-        Ok(Self { rdkafka: RdkafkaClients::new(rdkafka), wire })
+        let steps = config.handlers.commit_steps.clone();
+        Ok(Self { rdkafka: RdkafkaClients::new(rdkafka).with_commit_steps(steps), wire })
     }
 }
 

@@ -22,6 +22,7 @@ use super::transaction::{EndTxnCount, Transactions};
 use crate::client::call::{Reply, WakeRef};
 use crate::client::error::{ClientError, ClientErrorKind};
 use crate::client::seam::{CommitOutcome, GroupMetadata, OffsetToCommit};
+use crate::runtime::CommitSteps;
 
 /// How long one wait for events lasts; dropping the connection interrupts it.
 const EVENTS_WAIT_MS: c_int = 1000;
@@ -96,10 +97,11 @@ impl Connection {
     pub(super) fn start(
         settings: &RdkafkaSettings,
         transactional_id: Option<&str>,
+        steps: &CommitSteps,
     ) -> Result<Self, ClientError> {
         let conf = settings.producer(transactional_id)?;
         let timeout = transaction_timeout(&conf);
-        let wire = Arc::new(EndTxnCount::default());
+        let wire = Arc::new(EndTxnCount::new(steps.clone()));
         if transactional_id.is_some() {
             wire.attach(&conf);
         }

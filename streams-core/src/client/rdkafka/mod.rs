@@ -36,18 +36,31 @@ pub use producer::RdkafkaProducer;
 use super::call::WakeRef;
 use super::error::ClientError;
 use super::seam::FetcherOptions;
+use crate::runtime::CommitSteps;
 
 /// The librdkafka instances of a process, shared between its threads.
 pub struct RdkafkaClients {
     settings: Arc<RdkafkaSettings>,
     pools: Mutex<Vec<Arc<ConsumerPool>>>,
     plain: Mutex<Weak<Connection>>,
+    steps: CommitSteps,
 }
 
 impl RdkafkaClients {
     /// Clients with these settings. Nothing is connected yet.
     pub fn new(settings: RdkafkaSettings) -> Self {
-        Self { settings: Arc::new(settings), pools: Mutex::default(), plain: Mutex::default() }
+        Self {
+            settings: Arc::new(settings),
+            pools: Mutex::default(),
+            plain: Mutex::default(),
+            steps: CommitSteps::default(),
+        }
+    }
+
+    /// Tells the steps of each commit that lie behind the seam.
+    #[must_use]
+    pub fn with_commit_steps(self, steps: CommitSteps) -> Self {
+        Self { steps, ..self }
     }
 
     /// A reader. Readers of equal isolation and buffer size share a consumer (and the client id
@@ -90,14 +103,15 @@ impl RdkafkaClients {
         wake: WakeRef,
     ) -> Result<RdkafkaProducer, ClientError> {
         if transactional_id.is_some() {
-            let connection = Arc::new(Connection::start(&self.settings, transactional_id)?);
+            let connection =
+                Arc::new(Connection::start(&self.settings, transactional_id, &self.steps)?);
             return Ok(RdkafkaProducer::new(connection, wake));
         }
         let mut plain = lock(&self.plain);
         let living = plain.upgrade().filter(|connection| connection.shared().dead().is_none());
         let connection = match living {
             Some(connection) => connection,
-            None => Arc::new(Connection::start(&self.settings, None)?),
+            None => Arc::new(Connection::start(&self.settings, None, &self.steps)?),
         };
         *plain = Arc::downgrade(&connection);
         Ok(RdkafkaProducer::new(connection, wake))

@@ -10,7 +10,7 @@ use sys::rd_kafka_resp_err_t as Code;
 use sys::rd_kafka_vtype_t as V;
 
 use super::connection::{Command, Connection};
-use super::delivery::{Deliveries, HandleId, Ticket};
+use super::delivery::{Deliveries, HandleId, Round, Ticket};
 use super::errors;
 use super::native::{self, Topic};
 use super::partitions::{Count, wait_for_count};
@@ -31,7 +31,9 @@ pub struct RdkafkaProducer {
     id: HandleId,
     deliveries: Arc<Deliveries>,
     wake: WakeRef,
+    // Since the last flush.
     sent: u64,
+    round: Round,
     trouble_seen: u64,
 }
 
@@ -44,7 +46,16 @@ struct WrittenTopic {
 impl RdkafkaProducer {
     pub(super) fn new(connection: Arc<Connection>, wake: WakeRef) -> Self {
         let (id, deliveries) = connection.shared().register(wake.clone());
-        Self { topics: Vec::new(), connection, id, deliveries, wake, sent: 0, trouble_seen: 0 }
+        Self {
+            topics: Vec::new(),
+            connection,
+            id,
+            deliveries,
+            wake,
+            sent: 0,
+            round: Round::default(),
+            trouble_seen: 0,
+        }
     }
 
     /// Lets librdkafka believe in an error that nothing cures.
@@ -154,7 +165,7 @@ impl Producer for RdkafkaProducer {
         }
         let rk = shared.client().as_ptr();
         let rkt = self.written(record.topic)?.native.as_ptr();
-        let ticket = Ticket { handle: self.id, tag: record.tag };
+        let ticket = Ticket { handle: self.id, round: self.round, tag: record.tag };
         let headers = NativeHeaders::new(record.headers);
         loop {
             // SAFETY: instance and topic are live; the bytes live through the call, which copies.
@@ -172,7 +183,11 @@ impl Producer for RdkafkaProducer {
     }
 
     fn flush(&mut self) -> Call<()> {
-        let (call, open) = self.deliveries.flush(self.sent);
+        let (call, open, round) = self.deliveries.flush(self.sent);
+        if round != self.round {
+            self.round = round;
+            self.sent = 0;
+        }
         if open {
             self.connection.call(Command::Flush);
         }

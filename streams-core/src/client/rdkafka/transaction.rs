@@ -20,6 +20,7 @@ use super::errors::{self, NativeError};
 use super::native::{self, Client, Conf, PartitionList};
 use crate::client::error::{ClientError, ClientErrorKind};
 use crate::client::seam::{CommitOutcome, GroupMetadata, OffsetToCommit};
+use crate::runtime::{CommitStep, CommitSteps};
 use crate::time::{Clock, Instant, SystemClock};
 
 /// One blocking call lasts at most this long, then goes on where it was: so a producer that is
@@ -81,6 +82,7 @@ impl Transactions {
             }
             self.wire.reset();
             self.ending = true;
+            self.wire.steps.reached(CommitStep::PositionsAdded);
         }
         let rk = self.client.as_ptr();
         // SAFETY: the instance is live; the error is ours.
@@ -266,9 +268,14 @@ impl Drop for NativeGroup {
 pub(super) struct EndTxnCount {
     sent: AtomicU32,
     answered: AtomicU32,
+    steps: CommitSteps,
 }
 
 impl EndTxnCount {
+    pub(super) fn new(steps: CommitSteps) -> Self {
+        Self { steps, ..Self::default() }
+    }
+
     /// Counts on the instance that will be made of `conf`, which must keep `self` alive.
     pub(super) fn attach(self: &Arc<Self>, conf: &Conf) {
         // SAFETY: the configuration is live; name and callback are static; the instance keeps the
@@ -327,7 +334,9 @@ unsafe extern "C" fn on_sent(
 ) -> sys::rd_kafka_resp_err_t {
     if key == END_TXN {
         // SAFETY: the pointer that `attach` gave.
-        unsafe { &*count.cast::<EndTxnCount>() }.sent.fetch_add(1, Ordering::AcqRel);
+        let count = unsafe { &*count.cast::<EndTxnCount>() };
+        count.sent.fetch_add(1, Ordering::AcqRel);
+        count.steps.reached(CommitStep::EndSent);
     }
     Code::RD_KAFKA_RESP_ERR_NO_ERROR
 }

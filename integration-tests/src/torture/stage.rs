@@ -230,8 +230,30 @@ impl Stage {
         });
         match last.expect("it was checked") {
             Ok(logs) => logs,
-            Err(wrong) => panic!("{wrong}"),
+            Err(wrong) => self.fail(&wrong),
         }
+    }
+
+    /// Keeps what the topics hold, beside the logs of the processes.
+    #[track_caller]
+    fn fail(&self, wrong: &Wrong) -> ! {
+        let internal = ["entries-by-account-repartition", "balance-store-changelog"];
+        let internal = internal.map(|name| format!("{}-{name}", self.application_id));
+        let own = self.topics.names().map(str::to_owned);
+        for topic in own.into_iter().chain(internal) {
+            let logs = topics::read_partitions(&self.bootstrap, &topic, self.partitions);
+            let mut text = String::new();
+            for (partition, records) in logs.iter().enumerate() {
+                for record in records {
+                    let value = String::from_utf8_lossy(&record.value);
+                    let (offset, key) = (record.offset, &record.key);
+                    text.push_str(&format!("{partition} {offset} {key} {value}\n"));
+                }
+            }
+            let file = self.dir.join(format!("{topic}.records"));
+            std::fs::write(file, text).expect("what the topics hold can be written");
+        }
+        panic!("{wrong}; all records are in {}", self.dir.display());
     }
 
     /// Waits for the output, stops all instances, and checks once more, and that no transaction is
@@ -250,7 +272,7 @@ impl Stage {
         }
         let logs = match self.check(entries) {
             Ok(logs) => logs,
-            Err(wrong) => panic!("after an orderly end, {wrong}"),
+            Err(wrong) => self.fail(&wrong),
         };
         let stopped = SystemClock.now();
         let own = format!("{}*", self.application_id);

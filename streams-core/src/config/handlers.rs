@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{BoxError, StreamsError};
 use crate::reaction::{ErrorContext, Reaction, ThreadReaction, fail};
+use crate::runtime::CommitSteps;
 use crate::task_id::TaskId;
 
 /// Asked about a record that cannot be read, processed or written.
@@ -31,6 +32,9 @@ pub struct Handlers {
     pub on_restore: Option<RestoreListener>,
     /// About the application's state.
     pub on_state: Option<StateListener>,
+    /// Where a test wants to interfere.
+    #[doc(hidden)]
+    pub commit_steps: CommitSteps,
 }
 
 impl Default for Handlers {
@@ -42,6 +46,7 @@ impl Default for Handlers {
             thread: Arc::new(|_| ThreadReaction::default()),
             on_restore: None,
             on_state: None,
+            commit_steps: CommitSteps::default(),
         }
     }
 }

@@ -285,6 +285,7 @@ fn handlers(values: &mut Values<'_>, given: &GivenHandlers) -> Handlers {
         thread: given.thread.clone().unwrap_or(default.thread),
         on_restore: given.on_restore.clone(),
         on_state: given.on_state.clone(),
+        commit_steps: given.commit_steps.clone(),
     }
 }
 

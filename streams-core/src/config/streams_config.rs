@@ -18,6 +18,7 @@ use super::resolved::{OffsetReset, ResolvedConfig};
 use crate::client::ClientSupplier;
 use crate::error::{BoxError, StreamsError};
 use crate::reaction::{ErrorContext, Reaction, ThreadReaction};
+use crate::runtime::{CommitStep, CommitSteps};
 
 /// Settings by method, or by Kafka Streams' and librdkafka's names with [`set`](Self::set). What
 /// is said later goes before what was said earlier.
@@ -73,6 +74,7 @@ pub(super) struct GivenHandlers {
     pub(super) thread: Option<ThreadErrorHandler>,
     pub(super) on_restore: Option<RestoreListener>,
     pub(super) on_state: Option<StateListener>,
+    pub(super) commit_steps: CommitSteps,
 }
 
 impl StreamsConfig {
@@ -321,6 +323,13 @@ impl StreamsConfig {
         listener: impl Fn(State, State) + Send + Sync + 'static,
     ) -> Self {
         self.given.on_state = Some(Arc::new(listener));
+        self
+    }
+
+    /// Each step of each commit, for tests that let the process die between two of them.
+    #[doc(hidden)]
+    pub fn on_commit_step(mut self, listener: impl Fn(CommitStep) + Send + Sync + 'static) -> Self {
+        self.given.commit_steps = CommitSteps::told_to(listener);
         self
     }
 }

@@ -12,11 +12,15 @@
 //! Nothing of an attempt reaches an engine before it is known to be committed. If its outcome is
 //! unknown the same positions are sent again: a repeated commit changes nothing. What follows when
 //! a transaction is refused, or its producer dies, is in [`transactions`](super::transactions).
+//!
+//! Between any two of these steps the process may die: [`CommitStep`] numbers them finely, and the
+//! tests on a real Kafka end the process at each.
 
 use std::time::Duration;
 
 use state_stores::Attempt;
 
+use super::commit_step::CommitStep;
 use super::reaction_table::{
     ErrorReaction, Event, Request, RequestReaction, Stage, request_reaction,
 };
@@ -100,6 +104,7 @@ impl StreamThread {
         let attempt = Attempt(self.attempts);
         let _span =
             tracing::debug_span!("commit", thread = %self.name, attempt = attempt.0).entered();
+        self.reached(CommitStep::Begun);
         let mut tasks = Vec::new();
         let mut offsets = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.needs_commit()) {
@@ -112,6 +117,7 @@ impl StreamThread {
             return self.task_failed(error.into(), now);
         }
         tracing::debug!(tasks = tasks.len(), "sealed, and sent to the changelogs");
+        self.reached(CommitStep::Sealed);
         let stage = CommitStage::Flushing(Collector::of(&mut self.collector).flush());
         self.commit =
             Some(CommitAttempt { attempt, tasks, offsets, stage, began: now, unknown_since: None });
@@ -153,6 +159,7 @@ impl StreamThread {
                 if let Err(error) = flushed {
                     return self.flush_failed(commit, error, now);
                 }
+                self.reached(CommitStep::Flushed);
                 commit.stage = CommitStage::Due(now);
             }
             CommitStage::FlushDue(at) => {
@@ -179,6 +186,7 @@ impl StreamThread {
                     let call = self.member.commit_offsets(group, commit.offsets.clone());
                     CommitStage::Committing(call)
                 };
+                self.reached(CommitStep::Committing);
             }
             CommitStage::Committing(call) => {
                 let Some(answer) = call.try_take() else { return Ok(Advance::Pending) };
@@ -262,13 +270,20 @@ impl StreamThread {
 
     /// Step 3.
     fn end_commit(&mut self, commit: &CommitAttempt, now: Instant) -> Result<(), StreamsError> {
+        self.reached(CommitStep::Answered);
         self.settle_tasks(Event::Committed, commit.attempt)?;
+        self.reached(CommitStep::Committed);
         tracing::debug!(
             thread = %self.name, attempt = commit.attempt.0, tasks = commit.tasks.len(),
             ms = now.since(commit.began).as_millis(), "committed"
         );
         self.progress = true;
         Ok(())
+    }
+
+    /// Tests may let the process die here. See [`CommitStep`].
+    pub(crate) fn reached(&self, step: CommitStep) {
+        self.shared.config.handlers.commit_steps.reached(step);
     }
 
     /// Positions are sent again as long as we are, or may be, a member. That we are no longer one

@@ -201,7 +201,8 @@ impl Instance {
             shared.config.handlers.on_restore.clone(),
         );
         let directory = shared.directory();
-        let worker = StoreWorker::new(&wakes.worker, shared.clock.clone(), move |now_ms| {
+        let steps = shared.config.handlers.commit_steps.clone();
+        let worker = StoreWorker::new(&wakes.worker, shared.clock.clone(), steps, move |now_ms| {
             directory.flush_due(now_ms)
         });
         let mut threads = Vec::new();

@@ -14,6 +14,7 @@
 mod asked;
 mod broker_probe;
 mod commit;
+mod commit_step;
 mod committed_metadata;
 pub mod driver;
 pub mod instance;
@@ -36,4 +37,6 @@ mod task_creation;
 mod task_plan;
 mod transactions;
 
+#[doc(hidden)]
+pub use commit_step::{CommitStep, CommitSteps};
 pub use kafka_streams::{CloseOptions, KafkaStreams};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use state_stores::{Applied, ApplyJob, FlushJob};
 
+use super::commit_step::{CommitStep, CommitSteps};
 use super::mailbox::{Mailbox, Postbox};
 use super::step::Next;
 use crate::client::WakeRef;
@@ -35,6 +36,7 @@ pub struct StoreWorker {
     flushes: Vec<FlushJob>,
     next_flush_check: Instant,
     clock: ClockRef,
+    steps: CommitSteps,
     stop: Mailbox<()>,
 }
 
@@ -43,6 +45,7 @@ impl StoreWorker {
     pub fn new(
         wake: &WakeRef,
         clock: ClockRef,
+        steps: CommitSteps,
         flush_due: impl Fn(i64) -> Vec<FlushJob> + Send + 'static,
     ) -> Self {
         let next_flush_check = clock.now() + FLUSH_CHECK_INTERVAL;
@@ -52,6 +55,7 @@ impl StoreWorker {
             flushes: Vec::new(),
             next_flush_check,
             clock,
+            steps,
             stop: Mailbox::new(wake.clone()),
         }
     }
@@ -69,7 +73,9 @@ impl StoreWorker {
     /// Does one piece of work. May block on the disk.
     pub fn step(&mut self, now: Instant) -> Next {
         if let Some(request) = self.requests.take() {
+            self.steps.reached(CommitStep::Applying);
             let applied = request.job.run();
+            self.steps.reached(CommitStep::Applied);
             let ApplyRequest { task, store, reply_to, .. } = request;
             reply_to.send(ApplyDone { task, store, applied });
             return Next::Ready;
@@ -78,6 +84,7 @@ impl StoreWorker {
             if let Err(error) = flush.run() {
                 tracing::error!(%error, "cannot flush a store; what a crash replays is growing");
             }
+            self.steps.reached(CommitStep::EngineFlushed);
             return Next::Ready;
         }
         if self.stop.take().is_some() {

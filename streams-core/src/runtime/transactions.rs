@@ -12,6 +12,7 @@ use std::time::Duration;
 use state_stores::Attempt;
 
 use super::commit::CommitAttempt;
+use super::commit_step::CommitStep;
 use super::reaction_table::{ErrorReaction, Event, Stage, error_reaction};
 use super::record_collector::Collector;
 use super::stream_thread::StreamThread;
@@ -135,6 +136,9 @@ impl StreamThread {
                     _ => collector.abort(),
                 });
                 self.progress = true;
+                if stage == Stage::Init {
+                    self.reached(CommitStep::ProducerStarting);
+                }
             }
             return Ok(());
         };
@@ -144,6 +148,10 @@ impl StreamThread {
             Ok(()) => {
                 collector.transaction_ended();
                 self.transactions.phase = Phase::Ready;
+                self.reached(match stage {
+                    Stage::Init => CommitStep::ProducerStarted,
+                    _ => CommitStep::Aborted,
+                });
                 Ok(())
             }
             Err(error) => {
@@ -223,6 +231,9 @@ impl StreamThread {
         } else {
             Phase::Ready
         };
+        if self.transactions.is_aborting() {
+            self.reached(CommitStep::Aborting);
+        }
         self.progress = true;
     }
 

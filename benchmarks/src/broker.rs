@@ -8,6 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 use tempfile::TempDir;
 
@@ -112,6 +113,13 @@ impl Broker {
         }
     }
 
+    /// Where a group stands.
+    pub(crate) fn positions(&self, group: &str) -> Result<Positions> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("group.id", group);
+        Ok(Positions(config.create()?))
+    }
+
     fn records_now(&self, topic: &str) -> Result<u64> {
         let mut records = 0;
         for partition in 0..PARTITIONS {
@@ -119,6 +127,22 @@ impl Broker {
             records += u64::try_from(end - first)?;
         }
         Ok(records)
+    }
+}
+
+/// The committed positions of a group.
+pub(crate) struct Positions(BaseConsumer);
+
+impl Positions {
+    /// Summed over the partitions of a topic.
+    pub(crate) fn committed(&self, topic: &str) -> Result<u64> {
+        let mut wanted = TopicPartitionList::new();
+        wanted.add_partition_range(topic, 0, PARTITIONS - 1);
+        let committed = self.0.committed_offsets(wanted, TIMEOUT)?;
+        let offsets = committed.elements();
+        let offsets = offsets.iter().filter_map(|partition| partition.offset().to_raw());
+        // No position yet is a negative one.
+        Ok(offsets.filter_map(|offset| u64::try_from(offset).ok()).sum())
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is measured. Each case runs in a process of its own, told by its command line.
 
+use streams_core::StreamsConfig;
+
 use crate::Result;
 use crate::input::Keys;
 use crate::measure::Sample;
-use crate::{floor, micro, start_up, streams};
+use crate::{floor, latency, many_tasks, micro, restart, start_up, streams};
 
 /// One row of the table.
 #[derive(Clone, Copy)]
@@ -11,21 +13,60 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) kind: Kind,
-    /// The case that it is compared with.
-    pub(crate) against: Option<&'static str>,
+    /// The cases that it is compared with, the first one by a column of its own.
+    pub(crate) against: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The raw librdkafka loop.
-    Floor(Keys, Work),
+    Floor(Keys, Work, Guarantee),
     /// The library, by its Processor API.
-    Streams(Keys, Work),
+    Streams(Keys, Work, Guarantee),
     /// The library, by its DSL: a count.
     Dsl(Keys),
     StartUp(Cluster),
+    /// From a producer to a `read_committed` consumer.
+    Latency(Work, Guarantee),
+    /// After a kill, with state.
+    Restart,
+    ManyTasks,
     Micro,
 }
+
+/// What is promised, and how often it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guarantee {
+    /// At-least-once, with this commit interval in milliseconds.
+    AtLeastOnce(u32),
+    /// Exactly-once, the same.
+    ExactlyOnce(u32),
+}
+
+impl Guarantee {
+    pub(crate) fn interval_ms(self) -> u32 {
+        match self {
+            Self::AtLeastOnce(ms) | Self::ExactlyOnce(ms) => ms,
+        }
+    }
+
+    pub(crate) fn is_exactly_once(self) -> bool {
+        matches!(self, Self::ExactlyOnce(_))
+    }
+
+    /// The library's settings for it.
+    pub(crate) fn apply(self, config: StreamsConfig) -> StreamsConfig {
+        let config = if self.is_exactly_once() { config.exactly_once() } else { config };
+        config.set("commit.interval.ms", self.interval_ms())
+    }
+}
+
+/// At-least-once by the library's default.
+const ALO: Guarantee = Guarantee::AtLeastOnce(30_000);
+/// As often as exactly-once.
+const ALO_OFTEN: Guarantee = Guarantee::AtLeastOnce(100);
+/// Exactly-once by the library's default.
+const EOS: Guarantee = Guarantee::ExactlyOnce(100);
 
 /// What is done with the records.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,84 +94,136 @@ pub(crate) enum Cluster {
     Kafka,
 }
 
-const fn floor(name: &'static str, what: &'static str, keys: Keys, work: Work) -> Case {
-    Case { name, what, kind: Kind::Floor(keys, work), against: None }
-}
-
-const fn streams(
+const fn case(
     name: &'static str,
     what: &'static str,
-    (keys, work): (Keys, Work),
-    against: &'static str,
+    kind: Kind,
+    against: &'static [&'static str],
 ) -> Case {
-    Case { name, what, kind: Kind::Streams(keys, work), against: Some(against) }
+    Case { name, what, kind, against }
+}
+
+const fn latency(name: &'static str, work: Work, guarantee: Guarantee) -> Case {
+    case(name, "latency at half the maximal rate", Kind::Latency(work, guarantee), &[])
 }
 
 const DIRTY: &str = "raw loop and hash map; changelog and output once per key and commit";
 const UPDATE: &str = "raw loop and hash map; output per record, changelog once per key and commit";
 const EVERY: &str = "raw loop and hash map; changelog and output per record";
 const COUNT: &str = "count in a persistent store, every update forwarded, at-least-once";
+const COUNT_OFTEN: &str = "the same, commit each 100 ms";
+const COUNT_EOS: &str = "the same, exactly-once, commit each 100 ms";
+const DSL: &str = "the same by the DSL: group_by_key().count(..).to(..)";
+const COMMIT: Work = Work::Count(Emission::Commit);
+const EACH: Work = Work::Count(Emission::Every);
+const COUNTS: Work = Work::Count(Emission::Update);
 
 /// In the order in which a round runs them.
 pub(crate) const ALL: &[Case] = &[
-    floor("pass-floor", "raw loop, copies 100 %", Keys::U100k, Work::Pass),
-    streams(
+    case("pass-floor", "raw loop, copies 100 %", Kind::Floor(Keys::U100k, Work::Pass, ALO), &[]),
+    case(
+        "pass-floor-eos",
+        "the same in a transaction each 100 ms",
+        Kind::Floor(Keys::U100k, Work::Pass, EOS),
+        &["pass-floor"],
+    ),
+    case(
         "pass-streams",
         "source -> sink, raw bytes, at-least-once",
-        (Keys::U100k, Work::Pass),
-        "pass-floor",
+        Kind::Streams(Keys::U100k, Work::Pass, ALO),
+        &["pass-floor"],
     ),
-    floor("count-u100k-floor-dirty", DIRTY, Keys::U100k, Work::Count(Emission::Commit)),
-    floor("count-u100k-floor-update", UPDATE, Keys::U100k, Work::Count(Emission::Update)),
-    floor("count-u100k-floor-every", EVERY, Keys::U100k, Work::Count(Emission::Every)),
-    streams(
+    case(
+        "pass-streams-100ms",
+        "the same, commit each 100 ms",
+        Kind::Streams(Keys::U100k, Work::Pass, ALO_OFTEN),
+        &["pass-floor", "pass-streams"],
+    ),
+    case(
+        "pass-streams-eos",
+        "the same, exactly-once, commit each 100 ms",
+        Kind::Streams(Keys::U100k, Work::Pass, EOS),
+        &["pass-floor-eos", "pass-streams", "pass-streams-100ms"],
+    ),
+    case("count-u100k-floor-dirty", DIRTY, Kind::Floor(Keys::U100k, COMMIT, ALO), &[]),
+    case("count-u100k-floor-update", UPDATE, Kind::Floor(Keys::U100k, COUNTS, ALO), &[]),
+    case("count-u100k-floor-every", EVERY, Kind::Floor(Keys::U100k, EACH, ALO), &[]),
+    case(
+        "count-u100k-floor-eos",
+        "raw loop and hash map in a transaction each 100 ms; output per record, changelog per key",
+        Kind::Floor(Keys::U100k, COUNTS, EOS),
+        &["count-u100k-floor-update"],
+    ),
+    case(
         "count-u100k-streams",
         COUNT,
-        (Keys::U100k, Work::Count(Emission::Update)),
-        "count-u100k-floor-update",
+        Kind::Streams(Keys::U100k, COUNTS, ALO),
+        &["count-u100k-floor-update"],
     ),
-    Case {
-        name: "count-u100k-dsl",
-        what: "the same by the DSL: group_by_key().count(..).to(..)",
-        kind: Kind::Dsl(Keys::U100k),
-        against: Some("count-u100k-floor-update"),
-    },
-    floor("count-z1m-floor-dirty", DIRTY, Keys::Z1m, Work::Count(Emission::Commit)),
-    floor("count-z1m-floor-update", UPDATE, Keys::Z1m, Work::Count(Emission::Update)),
-    floor("count-z1m-floor-every", EVERY, Keys::Z1m, Work::Count(Emission::Every)),
-    streams(
+    case(
+        "count-u100k-streams-100ms",
+        COUNT_OFTEN,
+        Kind::Streams(Keys::U100k, COUNTS, ALO_OFTEN),
+        &["count-u100k-floor-eos", "count-u100k-streams"],
+    ),
+    case(
+        "count-u100k-streams-eos",
+        COUNT_EOS,
+        Kind::Streams(Keys::U100k, COUNTS, EOS),
+        &["count-u100k-floor-eos", "count-u100k-streams", "count-u100k-streams-100ms"],
+    ),
+    case("count-u100k-dsl", DSL, Kind::Dsl(Keys::U100k), &["count-u100k-floor-update"]),
+    case("count-z1m-floor-dirty", DIRTY, Kind::Floor(Keys::Z1m, COMMIT, ALO), &[]),
+    case("count-z1m-floor-update", UPDATE, Kind::Floor(Keys::Z1m, COUNTS, ALO), &[]),
+    case("count-z1m-floor-every", EVERY, Kind::Floor(Keys::Z1m, EACH, ALO), &[]),
+    case(
         "count-z1m-streams",
         COUNT,
-        (Keys::Z1m, Work::Count(Emission::Update)),
-        "count-z1m-floor-update",
+        Kind::Streams(Keys::Z1m, COUNTS, ALO),
+        &["count-z1m-floor-update"],
     ),
-    Case {
-        name: "count-z1m-dsl",
-        what: "the same by the DSL: group_by_key().count(..).to(..)",
-        kind: Kind::Dsl(Keys::Z1m),
-        against: Some("count-z1m-floor-update"),
-    },
-    Case {
-        name: "start-embedded",
-        what: "start() to RUNNING with a store, embedded cluster",
-        kind: Kind::StartUp(Cluster::Embedded),
-        against: None,
-    },
-    Case {
-        name: "start-kafka",
-        what: "start() to RUNNING with a store, real Kafka",
-        kind: Kind::StartUp(Cluster::Kafka),
-        against: None,
-    },
-    Case {
-        name: "micro",
-        what: "a task driven on records in memory",
-        kind: Kind::Micro,
-        against: None,
-    },
+    case("count-z1m-dsl", DSL, Kind::Dsl(Keys::Z1m), &["count-z1m-floor-update"]),
+    latency("latency-pass-eos-10", Work::Pass, Guarantee::ExactlyOnce(10)),
+    latency("latency-pass-eos-30", Work::Pass, Guarantee::ExactlyOnce(30)),
+    latency("latency-pass-eos-100", Work::Pass, Guarantee::ExactlyOnce(100)),
+    latency("latency-pass-eos-1000", Work::Pass, Guarantee::ExactlyOnce(1000)),
+    latency("latency-pass-alo-10", Work::Pass, Guarantee::AtLeastOnce(10)),
+    latency("latency-pass-alo-30", Work::Pass, Guarantee::AtLeastOnce(30)),
+    latency("latency-pass-alo-100", Work::Pass, Guarantee::AtLeastOnce(100)),
+    latency("latency-pass-alo-1000", Work::Pass, Guarantee::AtLeastOnce(1000)),
+    latency("latency-count-eos-10", COUNTS, Guarantee::ExactlyOnce(10)),
+    latency("latency-count-eos-30", COUNTS, Guarantee::ExactlyOnce(30)),
+    latency("latency-count-eos-100", COUNTS, Guarantee::ExactlyOnce(100)),
+    latency("latency-count-eos-1000", COUNTS, Guarantee::ExactlyOnce(1000)),
+    case(
+        "start-embedded",
+        "start() to RUNNING with a store, embedded cluster",
+        Kind::StartUp(Cluster::Embedded),
+        &[],
+    ),
+    case(
+        "start-kafka",
+        "start() to RUNNING with a store, real Kafka",
+        Kind::StartUp(Cluster::Kafka),
+        &[],
+    ),
+    case(
+        "restart-1m",
+        "kill -9 with 1 M keys of state, exactly-once, and start again",
+        Kind::Restart,
+        &[],
+    ),
+    case(
+        "start-many-tasks",
+        "start() to RUNNING with 200 tasks of 3 stores, embedded cluster",
+        Kind::ManyTasks,
+        &[],
+    ),
+    case("micro", "a task driven on records in memory", Kind::Micro, &[]),
 ];
 
 /// What a case's process is told.
+#[derive(Clone)]
 pub(crate) struct Task {
     pub(crate) bootstrap: String,
     pub(crate) input: String,
@@ -166,20 +259,26 @@ pub(crate) fn run_child(arguments: &[String]) -> Result<()> {
         tag: tag.clone(),
         records: records.parse()?,
     };
-    match case.kind {
-        Kind::Floor(_, work) => floor::run(&task, work)?,
-        Kind::Streams(_, work) => streams::run(&task, streams::topology(&task, work)?)?,
-        Kind::Dsl(_) => streams::run(&task, streams::count_by_dsl(&task.input, &task.output())?)?,
-        Kind::StartUp(cluster) => {
-            print_line(&start_up::run(&task, cluster)?);
-            return Ok(());
+    let line = match case.kind {
+        Kind::Floor(_, work, guarantee) => {
+            floor::run(&task, work, guarantee)?;
+            Sample::of_this_process()?.to_line()
         }
-        Kind::Micro => {
-            print_line(&micro::run()?);
-            return Ok(());
+        Kind::Streams(_, work, guarantee) => {
+            streams::run(&task, streams::topology(&task, work)?, guarantee)?;
+            Sample::of_this_process()?.to_line()
         }
-    }
-    print_line(&Sample::of_this_process()?.to_line());
+        Kind::Dsl(_) => {
+            streams::run(&task, streams::count_by_dsl(&task.input, &task.output())?, ALO)?;
+            Sample::of_this_process()?.to_line()
+        }
+        Kind::StartUp(cluster) => start_up::run(&task, cluster)?,
+        Kind::Latency(work, guarantee) => latency::run(&task, work, guarantee)?,
+        Kind::Restart => restart::run(&task)?,
+        Kind::ManyTasks => many_tasks::run()?,
+        Kind::Micro => micro::run()?,
+    };
+    print_line(&line);
     Ok(())
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::broker::Broker;
-use crate::cases::{ALL, Case, Cluster, Emission, Kind, Work, changelog_topic, output_topic};
+use crate::cases::{
+    ALL, Case, Cluster, Emission, Guarantee, Kind, Work, changelog_topic, output_topic,
+};
 use crate::check::check;
 use crate::input::{self, Keys};
 use crate::measure::{Sample, now, spin};
@@ -24,7 +26,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     if let Some(broker) = &broker {
         for keys in [Keys::U100k, Keys::Z1m] {
-            let used = |case: &Case| needs_kafka(case) && keys_of(case.kind) == keys;
+            let used = |case: &Case| work_of(case.kind).is_some() && keys_of(case.kind) == keys;
             if options.cases.iter().any(used) {
                 input::fill(broker, keys, options.records)?;
             }
@@ -53,22 +55,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn needs_kafka(case: &Case) -> bool {
-    !matches!(case.kind, Kind::Micro | Kind::StartUp(Cluster::Embedded))
+    !matches!(case.kind, Kind::Micro | Kind::ManyTasks | Kind::StartUp(Cluster::Embedded))
 }
 
 fn keys_of(kind: Kind) -> Keys {
     match kind {
-        Kind::Floor(keys, _) | Kind::Streams(keys, _) | Kind::Dsl(keys) => keys,
-        Kind::StartUp(_) | Kind::Micro => Keys::U100k,
+        Kind::Floor(keys, ..) | Kind::Streams(keys, ..) | Kind::Dsl(keys) => keys,
+        _ => Keys::U100k,
     }
 }
 
-/// What a case writes, for the check.
-fn work_of(kind: Kind) -> Option<Work> {
+/// What a case that reads the input writes, for the check.
+fn work_of(kind: Kind) -> Option<(Work, Guarantee)> {
     match kind {
-        Kind::Floor(_, work) | Kind::Streams(_, work) => Some(work),
-        Kind::Dsl(_) => Some(Work::Count(Emission::Update)),
-        Kind::StartUp(_) | Kind::Micro => None,
+        Kind::Floor(_, work, guarantee) | Kind::Streams(_, work, guarantee) => {
+            Some((work, guarantee))
+        }
+        Kind::Dsl(_) => Some((Work::Count(Emission::Update), Guarantee::AtLeastOnce(30_000))),
+        _ => None,
     }
 }
 
@@ -88,13 +92,13 @@ impl Run<'_> {
         let began = now();
         let mut child = self.spawn(&tag)?;
         if matches!(self.case.kind, Kind::Streams(..) | Kind::Dsl(_)) {
-            self.watch(&mut child, &output_topic(&tag))?;
+            self.watch(&mut child, &tag)?;
         }
         drop(child.stdin.take());
         let line = result_line(&mut child)?;
         let wall = now().since(began);
         match work_of(self.case.kind) {
-            Some(work) => {
+            Some((work, _)) => {
                 results.samples.entry(name).or_default().push(Sample::from_line(&line, wall)?);
                 if let (0, Some(broker)) = (self.round, self.broker) {
                     check(broker, keys_of(self.case.kind), work, &tag, self.records)?;
@@ -120,7 +124,7 @@ impl Run<'_> {
         let (output, changelog) = (output_topic(tag), changelog_topic(tag));
         broker.create_topic(&output)?;
         // The library makes its own.
-        if let Kind::Floor(_, Work::Count(_)) = self.case.kind {
+        if let Kind::Floor(_, Work::Count(_), _) = self.case.kind {
             broker.create_topic(&changelog)?;
         }
         Ok(vec![output, changelog])
@@ -138,11 +142,19 @@ impl Run<'_> {
         Ok(child)
     }
 
-    /// Waits until the output has as many records as the input: on our CPU time, not the case's.
-    fn watch(&self, child: &mut Child, output: &str) -> Result<()> {
+    /// Waits until everything was written, or committed: on our CPU time, not the case's.
+    fn watch(&self, child: &mut Child, tag: &str) -> Result<()> {
         let broker = self.broker.ok_or("a case of the library needs a Kafka")?;
         let deadline = now() + CASE_TIMEOUT;
-        while broker.records(output)? < self.records {
+        let exactly_once = work_of(self.case.kind).is_some_and(|(_, g)| g.is_exactly_once());
+        let input = keys_of(self.case.kind).topic(self.records);
+        let (output, positions) = (output_topic(tag), broker.positions(tag)?);
+        let done = || match exactly_once {
+            // The output has markers besides its records.
+            true => positions.committed(&input),
+            false => broker.records(&output),
+        };
+        while done()? < self.records {
             if child.try_wait()?.is_some() {
                 return Err(format!("{} ended before its work was done", self.case.name).into());
             }

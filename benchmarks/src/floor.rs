@@ -8,27 +8,34 @@ use streams_core::partitioning::partition_for_key;
 
 use crate::Result;
 use crate::broker::PARTITIONS;
-use crate::cases::{Emission, Task, Work, changelog_topic};
+use crate::cases::{Emission, Guarantee, Task, Work, changelog_topic};
 use crate::input::Key;
 use crate::measure::now;
 use crate::raw_kafka::{RawConsumer, RawProducer, RawTopic};
 
-/// The library's default under at-least-once.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(30);
-
-pub(crate) fn run(task: &Task, work: Work) -> Result<()> {
+pub(crate) fn run(task: &Task, work: Work, guarantee: Guarantee) -> Result<()> {
+    let id = guarantee.is_exactly_once().then_some(task.tag.as_str());
+    let kafka = Kafka {
+        consumer: RawConsumer::new(&task.bootstrap, &task.tag, &task.input)?,
+        producer: RawProducer::new(&task.bootstrap, id)?,
+    };
+    let interval = Duration::from_millis(guarantee.interval_ms().into());
     match work {
-        Work::Pass => pass(task),
-        Work::Count(emission) => count(task, emission),
+        Work::Pass => pass(task, kafka, interval),
+        Work::Count(emission) => count(task, kafka, interval, emission),
     }
 }
 
-fn pass(task: &Task) -> Result<()> {
-    let mut consumer = RawConsumer::new(&task.bootstrap, &task.tag, &task.input)?;
-    let mut producer = RawProducer::new(&task.bootstrap)?;
+struct Kafka {
+    consumer: RawConsumer,
+    producer: RawProducer,
+}
+
+fn pass(task: &Task, kafka: Kafka, interval: Duration) -> Result<()> {
+    let Kafka { mut consumer, mut producer } = kafka;
     let out = producer.topic(&task.output())?;
     let mut read = 0;
-    let mut next_commit = now() + COMMIT_INTERVAL;
+    let mut next_commit = now() + interval;
     while read < task.records {
         read += consumer.batch(|record| {
             let partition = partition_for_key(record.key, PARTITIONS);
@@ -36,13 +43,11 @@ fn pass(task: &Task) -> Result<()> {
         })? as u64;
         producer.poll();
         if now() >= next_commit {
-            producer.flush()?;
-            consumer.commit()?;
-            next_commit = now() + COMMIT_INTERVAL;
+            producer.commit(&consumer)?;
+            next_commit = now() + interval;
         }
     }
-    producer.flush()?;
-    consumer.commit()
+    producer.commit(&consumer)
 }
 
 #[derive(Default)]
@@ -62,9 +67,8 @@ struct Counter {
     dirty: Vec<Key>,
 }
 
-fn count(task: &Task, emission: Emission) -> Result<()> {
-    let mut consumer = RawConsumer::new(&task.bootstrap, &task.tag, &task.input)?;
-    let mut producer = RawProducer::new(&task.bootstrap)?;
+fn count(task: &Task, kafka: Kafka, interval: Duration, emission: Emission) -> Result<()> {
+    let Kafka { mut consumer, mut producer } = kafka;
     let mut counter = Counter {
         out: producer.topic(&task.output())?,
         changelog: producer.topic(&changelog_topic(&task.tag))?,
@@ -74,7 +78,7 @@ fn count(task: &Task, emission: Emission) -> Result<()> {
         dirty: Vec::new(),
     };
     let mut read = 0;
-    let mut next_commit = now() + COMMIT_INTERVAL;
+    let mut next_commit = now() + interval;
     while read < task.records {
         read += consumer.batch(|record| {
             let key: Key = record.key.try_into()?;
@@ -83,7 +87,7 @@ fn count(task: &Task, emission: Emission) -> Result<()> {
         counter.producer.poll();
         if now() >= next_commit {
             counter.commit(&consumer)?;
-            next_commit = now() + COMMIT_INTERVAL;
+            next_commit = now() + interval;
         }
     }
     counter.commit(&consumer)
@@ -122,7 +126,6 @@ impl Counter {
                 self.producer.send(self.out, partition, time, &key, Some(&value))?;
             }
         }
-        self.producer.flush()?;
-        consumer.commit()
+        self.producer.commit(consumer)
     }
 }

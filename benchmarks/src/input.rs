@@ -83,7 +83,7 @@ pub(crate) fn fill(broker: &Broker, keys: Keys, records: u64) -> Result<()> {
     eprintln!("bench: writing {records} records to {topic}");
     broker.delete_topics(std::slice::from_ref(&topic))?;
     broker.create_topic(&topic)?;
-    let mut producer = RawProducer::new(&broker.bootstrap)?;
+    let mut producer = RawProducer::new(&broker.bootstrap, None)?;
     let slot = producer.topic(&topic)?;
     let mut input = Records::new(keys);
     for number in 0..records {
@@ -97,14 +97,14 @@ pub(crate) fn fill(broker: &Broker, keys: Keys, records: u64) -> Result<()> {
 }
 
 /// Scattered, so that hot keys are no neighbours in byte order.
-fn key_of(number: u64) -> Key {
+pub(crate) fn key_of(number: u64) -> Key {
     let mut key = [0; KEY_BYTES];
     let text = format!("k{:015x}", SplitMix(number).next() >> 4);
     key.copy_from_slice(text.as_bytes());
     key
 }
 
-fn value_of(number: u64) -> Value {
+pub(crate) fn value_of(number: u64) -> Value {
     let mut value = [0; VALUE_BYTES];
     let mut random = SplitMix(number);
     for chunk in value.chunks_mut(8) {

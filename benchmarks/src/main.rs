@@ -4,18 +4,22 @@
 //! process of its own (this binary again), checks what the case wrote, and prints the table.
 //!
 //! Reading order: `cases` (what is measured), `coordinator`, then one file per kind of case:
-//! `floor`, `streams`, `start_up`, `micro`.
+//! `floor`, `streams`, `latency`, `restart`, `start_up`, `many_tasks`, `micro`.
 
 mod broker;
 mod cases;
 mod check;
+mod commit_times;
 mod coordinator;
 mod floor;
 mod input;
+mod latency;
+mod many_tasks;
 mod measure;
 mod micro;
 mod options;
 mod raw_kafka;
+mod restart;
 mod start_up;
 mod streams;
 mod table;
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.first().map(String::as_str) {
         Some("--case") => cases::run_child(&arguments[1..]),
+        Some("--restart-app") => restart::run_app(&arguments[1..]),
         _ => options::Options::parse(&arguments).and_then(|options| match options {
             Some(options) => coordinator::run(&options),
             None => Ok(()),

@@ -37,6 +37,11 @@ pub(crate) struct RawMessage<'a> {
     pub(crate) value: &'a [u8],
 }
 
+// SAFETY: librdkafka's instances may be used by any thread; only the batch is ours alone.
+unsafe impl Send for RawConsumer {}
+// SAFETY: the same.
+unsafe impl Send for RawProducer {}
+
 impl RawConsumer {
     pub(crate) fn new(bootstrap: &str, group: &str, topic: &str) -> Result<Self> {
         let rk = start(
@@ -72,11 +77,20 @@ impl RawConsumer {
     /// Gives the next records to `each`; how many.
     pub(crate) fn batch(
         &mut self,
+        each: impl FnMut(RawMessage<'_>) -> Result<()>,
+    ) -> Result<usize> {
+        self.batch_within(WAIT_MS, each)
+    }
+
+    /// The same, with the time that it waits for a batch to become full.
+    pub(crate) fn batch_within(
+        &mut self,
+        wait_ms: c_int,
         mut each: impl FnMut(RawMessage<'_>) -> Result<()>,
     ) -> Result<usize> {
         // SAFETY: the queue is live, the batch has as many places as are passed.
         let count = unsafe {
-            sys::rd_kafka_consume_batch_queue(self.queue, WAIT_MS, self.batch.as_mut_ptr(), BATCH)
+            sys::rd_kafka_consume_batch_queue(self.queue, wait_ms, self.batch.as_mut_ptr(), BATCH)
         };
         let count = usize::try_from(count).unwrap_or(0);
         let mut result = Ok(());
@@ -104,20 +118,33 @@ impl RawConsumer {
     }
 
     /// Commits the positions of what was read.
-    pub(crate) fn commit(&self) -> Result<()> {
-        // SAFETY: as in `new`.
-        let code = unsafe {
+    fn commit(&self) -> Result<()> {
+        let positions = self.positions();
+        // SAFETY: instance and list are live.
+        let code = unsafe { sys::rd_kafka_commit(self.rk, positions.0, 0) };
+        succeeded(code, "commit")
+    }
+
+    fn positions(&self) -> List {
+        let topic = self.topic.as_ptr();
+        // SAFETY: the list is live, the name is copied.
+        unsafe {
             let list = sys::rd_kafka_topic_partition_list_new(PARTITIONS);
             for (partition, &next) in (0..).zip(&self.next) {
-                sys::rd_kafka_topic_partition_list_add(list, self.topic.as_ptr(), partition);
-                let topic = self.topic.as_ptr();
+                sys::rd_kafka_topic_partition_list_add(list, topic, partition);
                 sys::rd_kafka_topic_partition_list_set_offset(list, topic, partition, next);
             }
-            let code = sys::rd_kafka_commit(self.rk, list, 0);
-            sys::rd_kafka_topic_partition_list_destroy(list);
-            code
-        };
-        succeeded(code, "commit")
+            List(list)
+        }
+    }
+}
+
+struct List(*mut sys::rd_kafka_topic_partition_list_t);
+
+impl Drop for List {
+    fn drop(&mut self) {
+        // SAFETY: owned.
+        unsafe { sys::rd_kafka_topic_partition_list_destroy(self.0) };
     }
 }
 
@@ -131,10 +158,11 @@ impl Drop for RawConsumer {
     }
 }
 
-/// An idempotent producer.
+/// An idempotent or transactional producer.
 pub(crate) struct RawProducer {
     rk: *mut sys::rd_kafka_t,
     topics: Vec<*mut sys::rd_kafka_topic_t>,
+    transactional: bool,
 }
 
 /// A topic of a producer.
@@ -142,20 +170,58 @@ pub(crate) struct RawProducer {
 pub(crate) struct RawTopic(usize);
 
 impl RawProducer {
-    pub(crate) fn new(bootstrap: &str) -> Result<Self> {
-        let rk = start(
-            sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
-            &[
-                ("bootstrap.servers", bootstrap),
-                ("acks", "all"),
-                ("enable.idempotence", "true"),
-                ("linger.ms", "100"),
-                ("queue.buffering.max.messages", "500000"),
-                ("queue.buffering.max.kbytes", "65536"),
-            ],
-            Some(on_delivery),
-        )?;
-        Ok(Self { rk, topics: Vec::new() })
+    /// With an id it is in a transaction from now on.
+    pub(crate) fn new(bootstrap: &str, transactional_id: Option<&str>) -> Result<Self> {
+        Self::lingering(bootstrap, transactional_id, "100")
+    }
+
+    /// The same with another `linger.ms`.
+    pub(crate) fn lingering(
+        bootstrap: &str,
+        transactional_id: Option<&str>,
+        linger_ms: &str,
+    ) -> Result<Self> {
+        let mut settings = vec![
+            ("bootstrap.servers", bootstrap),
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("linger.ms", linger_ms),
+            ("queue.buffering.max.messages", "500000"),
+            ("queue.buffering.max.kbytes", "65536"),
+        ];
+        if let Some(id) = transactional_id {
+            settings.extend([("transactional.id", id), ("retry.backoff.ms", "10")]);
+        }
+        let rk = start(sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, &settings, Some(on_delivery))?;
+        let producer = Self { rk, topics: Vec::new(), transactional: transactional_id.is_some() };
+        if producer.transactional {
+            // SAFETY: the instance is live.
+            unsafe {
+                fine(sys::rd_kafka_init_transactions(rk, FLUSH_MS), "init")?;
+                fine(sys::rd_kafka_begin_transaction(rk), "begin")?;
+            }
+        }
+        Ok(producer)
+    }
+
+    /// Everything is written and the consumer's positions are committed, in one transaction if
+    /// there are any; then the next one begins.
+    pub(crate) fn commit(&self, consumer: &RawConsumer) -> Result<()> {
+        self.flush()?;
+        if !self.transactional {
+            return consumer.commit();
+        }
+        let positions = consumer.positions();
+        // SAFETY: the instances and the list are live, the metadata is destroyed once.
+        unsafe {
+            let group = sys::rd_kafka_consumer_group_metadata(consumer.rk);
+            let sent =
+                sys::rd_kafka_send_offsets_to_transaction(self.rk, positions.0, group, FLUSH_MS);
+            sys::rd_kafka_consumer_group_metadata_destroy(group);
+            fine(sent, "positions")?;
+            fine(sys::rd_kafka_commit_transaction(self.rk, FLUSH_MS), "commit")?;
+            fine(sys::rd_kafka_begin_transaction(self.rk), "begin")
+        }
     }
 
     pub(crate) fn topic(&mut self, name: &str) -> Result<RawTopic> {
@@ -292,6 +358,21 @@ unsafe fn bytes<'a>(data: *mut c_void, len: usize) -> &'a [u8] {
     }
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) }
+}
+
+/// # Safety
+/// The error is null, or live and not used otherwise.
+unsafe fn fine(error: *mut sys::rd_kafka_error_t, what: &str) -> Result<()> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: live (the caller's promise), destroyed once, after its text was copied.
+    let text = unsafe {
+        let text = CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned();
+        sys::rd_kafka_error_destroy(error);
+        text
+    };
+    Err(format!("{what}: {text}").into())
 }
 
 #[inline]

@@ -8,15 +8,16 @@ use streams_core::{KafkaStreams, StreamsConfig, Topology};
 use streams_dsl::StreamsBuilder;
 
 use crate::Result;
-use crate::cases::{Task, Work};
+use crate::cases::{Guarantee, Task, Work};
 
 /// Runs until the coordinator, which watches the output, closes our input; then closes.
-pub(crate) fn run(task: &Task, topology: Topology) -> Result<()> {
+pub(crate) fn run(task: &Task, topology: Topology, guarantee: Guarantee) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let config = StreamsConfig::new(task.tag.as_str(), task.bootstrap.as_str())
         .state_dir(directory.path())
         .threads(1)
         .set("auto.offset.reset", "earliest");
+    let config = guarantee.apply(config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let streams = runtime.block_on(KafkaStreams::start(topology, config))?;
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;

@@ -23,7 +23,7 @@ pub(crate) fn render(cases: &[Case], results: &Results, options: &Options) -> St
     let measured: Vec<&Case> =
         cases.iter().filter(|case| results.samples.contains_key(case.name)).collect();
     if !measured.is_empty() {
-        text += "\n| case | runs | CPU s/M min / median | of its floor | records/s max \
+        text += "\n| case | runs | CPU s/M min / median | median ratio | records/s max \
                  | wall s min | RSS MiB | what |\n|---|---|---|---|---|---|---|---|\n";
         measured.iter().for_each(|case| sample_row(&mut text, case, results, options.records));
     }
@@ -36,6 +36,7 @@ pub(crate) fn render(cases: &[Case], results: &Results, options: &Options) -> St
         };
         let (name, runs) = (case.name, rounds.len());
         let line = match case.kind {
+            Kind::Latency(..) => continue,
             Kind::Micro => format!(
                 "per record without a sink {} ns, per hop {} ns, pass-through without Kafka {} ns, \
                  count and sink without Kafka {} ns",
@@ -44,10 +45,19 @@ pub(crate) fn render(cases: &[Case], results: &Results, options: &Options) -> St
                 column(2),
                 column(3),
             ),
+            Kind::Restart => restart_lines(&column),
+            Kind::ManyTasks => format!(
+                "first start {} ms with {} descriptors, again {} ms with {}",
+                column(0),
+                column(2),
+                column(1),
+                column(3),
+            ),
             _ => format!("first start {} ms, again with its state {} ms", column(0), column(1)),
         };
         let _ = writeln!(text, "\n{name} ({runs} runs, min / median): {line}");
     }
+    latency_rows(&mut text, cases, results);
     text
 }
 
@@ -68,18 +78,73 @@ fn conditions(results: &Results, options: &Options) -> String {
     )
 }
 
+fn restart_lines(column: &dyn Fn(usize) -> String) -> String {
+    let mut text = format!("changelog of {} records", column(0));
+    let starts = ["killed after late updates", "killed after a flush", "directory deleted"];
+    for (at, start) in starts.into_iter().enumerate() {
+        let at = 1 + 5 * at;
+        let _ = write!(
+            text,
+            "\n- {start}: RUNNING after {} ms, first record after {} ms, {} records replayed, \
+             directory {} MiB before, {} MiB after",
+            column(at),
+            column(at + 1),
+            column(at + 2),
+            column(at + 3),
+            column(at + 4),
+        );
+    }
+    text
+}
+
+fn latency_rows(text: &mut String, cases: &[Case], results: &Results) {
+    let mut begun = false;
+    for case in cases {
+        let (Kind::Latency(..), Some(rounds)) = (case.kind, results.numbers.get(case.name)) else {
+            continue;
+        };
+        if !begun {
+            *text += "\n| case | runs | max rate k/s | rate k/s | p50 ms | p99 ms | max ms \
+                      | commits/s | flush ms | commit ms | under way | the same at the max rate |\n\
+                      |---|---|---|---|---|---|---|---|---|---|---|---|\n";
+            begun = true;
+        }
+        let median =
+            |at: usize| min_and_median(rounds.iter().filter_map(|row| row.get(at).copied())).1;
+        let commits = |at: usize| {
+            let (rate, flush, whole) = (median(at), median(at + 1), median(at + 2));
+            let share = median(at + 3) * 100.0;
+            format!("{rate:.1} | {flush:.1} | {whole:.1} | {share:.0} %")
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {} | {} |",
+            case.name,
+            rounds.len(),
+            median(0) / 1e3,
+            median(1) / 1e3,
+            median(2),
+            median(3),
+            median(4),
+            commits(9),
+            commits(5).replace(" | ", ", "),
+        );
+    }
+}
+
 fn sample_row(text: &mut String, case: &Case, results: &Results, records: u64) {
     let samples = &results.samples[case.name];
     let millions = records as f64 / 1e6;
     let (cpu_min, cpu_median) = min_and_median(samples.iter().map(|s| s.cpu_s / millions));
     let (wall_min, _) = min_and_median(samples.iter().map(|s| s.wall_s));
     let (_, rss) = min_and_median(samples.iter().map(|s| s.rss_mib));
-    let floor = case.against.and_then(|name| results.samples.get(name));
-    let ratio = floor.map_or(String::new(), |floor| {
+    let ratios = case.against.iter().filter_map(|name| {
+        let other = results.samples.get(name)?;
         // Of the same round: what disturbed one disturbed the other.
-        let (_, ratio) = min_and_median(samples.iter().zip(floor).map(|(s, f)| s.cpu_s / f.cpu_s));
-        format!("{ratio:.2}")
+        let (_, ratio) = min_and_median(samples.iter().zip(other).map(|(s, o)| s.cpu_s / o.cpu_s));
+        Some(format!("{ratio:.2} of {name}"))
     });
+    let ratio = ratios.collect::<Vec<_>>().join(", ");
     let _ = writeln!(
         text,
         "| {} | {} | {cpu_min:.2} / {cpu_median:.2} | {ratio} | {:.0} | {wall_min:.1} | {rss:.0} | {} |",

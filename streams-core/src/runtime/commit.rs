@@ -159,6 +159,7 @@ impl StreamThread {
                 if let Err(error) = flushed {
                     return self.flush_failed(commit, error, now);
                 }
+                tracing::debug!("everything is acknowledged");
                 self.reached(CommitStep::Flushed);
                 commit.stage = CommitStage::Due(now);
             }

@@ -121,3 +121,33 @@ async fn counts_equal_those_of_a_plain_count_and_go_on_after_a_restart() {
         streams.close().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_changelog_is_restored_that_is_longer_than_one_read_of_it() {
+    const KEYS: usize = 45_000;
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = EmbeddedCluster::new();
+    cluster.create_topic("words", 1).unwrap();
+    cluster.create_topic("counts-out", 4).unwrap();
+    let write = |from: usize, to: usize| {
+        for n in from..to {
+            let record = MemoryRecord {
+                timestamp: n as i64,
+                key: Some(format!("key-{}", n % KEYS).into_bytes().into()),
+                value: Some(b"x".as_slice().into()),
+                ..MemoryRecord::default()
+            };
+            cluster.append("words", 0, record).unwrap();
+        }
+    };
+    write(0, KEYS);
+    let config = config(&cluster, dir.path(), 1);
+    let streams = KafkaStreams::start(topology(), config.clone()).await.unwrap();
+    until("the first counts", || counts(&cluster).len() == KEYS).await;
+    streams.close().await.unwrap();
+    std::fs::remove_dir_all(dir.path().join("app")).unwrap();
+    write(KEYS, 2 * KEYS);
+    let streams = KafkaStreams::start(topology(), config).await.unwrap();
+    until("each key was restored", || counts(&cluster).values().all(|count| *count == 2)).await;
+    streams.close().await.unwrap();
+}

@@ -246,6 +246,7 @@ impl Restorer {
             self.fetch_failed(task, slot, error, now);
             return false;
         }
+        let came = !self.batch.records.is_empty();
         if let Err(error) = loading.take(&mut self.batch, self.clock.wall_ms()) {
             self.end(task, Err(RestoreFailure::State(error)));
             return false;
@@ -270,7 +271,8 @@ impl Restorer {
             self.end_if_complete(task);
             return false;
         }
-        !self.batch.records.is_empty()
+        // What is left in the fetcher wakes nobody.
+        came
     }
 
     fn fetch_failed(&mut self, task: TaskId, slot: FetchSlot, error: ClientError, now: Instant) {

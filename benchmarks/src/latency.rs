@@ -43,7 +43,7 @@ pub(crate) fn run(task: &Task, work: Work, guarantee: Guarantee) -> Result<Strin
     let config = StreamsConfig::new(task.tag.as_str(), task.bootstrap.as_str())
         .state_dir(directory.path())
         .threads(1);
-    let config = guarantee.apply(config);
+    let config = streams::settings(guarantee.apply(config))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let topology = streams::topology(&task, work)?;
     let streams = runtime.block_on(KafkaStreams::start(topology, config))?;
@@ -61,7 +61,7 @@ pub(crate) fn run(task: &Task, work: Work, guarantee: Guarantee) -> Result<Strin
     });
     let ((max, paced), latencies) = measured?;
     runtime.block_on(streams.close())?;
-    broker.delete_topics(&[task.input.clone()])?;
+    broker.delete_topics(std::slice::from_ref(&task.input))?;
     Ok(line(&max, &paced, latencies))
 }
 

@@ -23,6 +23,7 @@ use crate::cases::{Guarantee, Task, changelog_topic};
 use crate::input::{key_of, value_of};
 use crate::measure::now;
 use crate::raw_kafka::RawProducer;
+use crate::streams::settings;
 
 const KEYS: u64 = 1_000_000;
 /// Updates after the last flush.
@@ -167,6 +168,9 @@ pub(crate) fn run_app(arguments: &[String]) -> Result<()> {
     let [bootstrap, input, tag, directory] = arguments else {
         return Err("--restart-app is for the benchmark".into());
     };
+    if let Ok(filter) = std::env::var("BENCH_LOG") {
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    }
     let mut builder = Topology::builder();
     let source = builder.add_source::<Bytes, Bytes>("in", input.as_str());
     let stores = Stores::key_value::<Bytes, i64>("counts");
@@ -190,6 +194,7 @@ pub(crate) fn run_app(arguments: &[String]) -> Result<()> {
             }
         });
     let config = Guarantee::ExactlyOnce(100).apply(config);
+    let config = settings(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     STARTED.get_or_init(now);
     let streams = runtime.block_on(KafkaStreams::start(topology, config))?;

@@ -17,12 +17,22 @@ pub(crate) fn run(task: &Task, topology: Topology, guarantee: Guarantee) -> Resu
         .state_dir(directory.path())
         .threads(1)
         .set("auto.offset.reset", "earliest");
-    let config = guarantee.apply(config);
+    let config = settings(guarantee.apply(config))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let streams = runtime.block_on(KafkaStreams::start(topology, config))?;
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     runtime.block_on(streams.close())?;
     Ok(())
+}
+
+/// Further ones, from `BENCH_SET`: `name=value;name=value`.
+pub(crate) fn settings(mut config: StreamsConfig) -> Result<StreamsConfig> {
+    let given = std::env::var("BENCH_SET").unwrap_or_default();
+    for pair in given.split(';').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or("BENCH_SET: name=value;name=value")?;
+        config = config.set(name, value);
+    }
+    Ok(config)
 }
 
 pub(crate) fn topology(task: &Task, work: Work) -> Result<Topology> {

@@ -48,7 +48,7 @@ impl Kafka {
             .expect("a temporary directory can be made")
             .keep();
         let mut command = script("start", &dir);
-        command.args(["--port", "0", "--brokers", &options.brokers.to_string()]);
+        command.args(["--quick", "--port", "0", "--brokers", &options.brokers.to_string()]);
         command.args(["--while-pid", &std::process::id().to_string()]);
         if !options.version.is_empty() {
             command.args(["--version", &options.version]);

@@ -144,6 +144,25 @@ impl Lowering<'_> {
         self.topology.add_sink(&name, &[&parent], produced);
     }
 
+    /// As [`sink`](Self::sink), below processors of the node in hand.
+    pub(crate) fn sink_below<K: Data, V: Data>(
+        &mut self,
+        part: usize,
+        parents: &[Node<K, V>],
+        produced: Produced<K, V>,
+    ) {
+        let name = self.name(part);
+        let parents: Vec<_> = parents.iter().collect();
+        self.topology.add_sink(&name, &parents, produced);
+    }
+
+    /// The topic of a repartition node above: `path` tells which parent, and which parent of that.
+    pub(crate) fn topic_at(&self, path: &[usize]) -> String {
+        let state = self.graph.state();
+        let up = |id: NodeId, parent: &usize| state.node(id).parents[*parent];
+        state.repartition_topic(path.iter().fold(self.at, up))
+    }
+
     /// The earlier source that reads the same topics as the one in hand.
     pub(crate) fn same_source(&self) -> Option<NodeId> {
         match &self.graph.state().node(self.at).kind {

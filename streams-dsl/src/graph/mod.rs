@@ -139,6 +139,7 @@ impl Graph {
             key_changed,
             changes,
             asks: new.asks,
+            sends_old: new.sends_old,
             key_serde: new.key_serde.or(kept_key),
             value_serde: new.value_serde.or(kept_value),
             lower: new.lower,
@@ -212,8 +213,10 @@ impl Graph {
         let mut state = self.state();
         state.give_back_number(node);
         state.nodes[node as usize].name.given = Some(name.to_owned());
-        if let Some(with) = state.named_together.get(&node).copied() {
+        let mut next = state.named_together.get(&node).copied();
+        while let Some(with) = next {
             state.nodes[with as usize].name.given = Some(name.to_owned());
+            next = state.named_together.get(&with).copied();
         }
     }
 

@@ -17,6 +17,7 @@ pub(crate) struct NewNode {
     pub(crate) changes_key: bool,
     pub(crate) keeps: Keeps,
     pub(crate) asks: Vec<Ask>,
+    pub(crate) sends_old: bool,
     pub(crate) key_serde: Option<ErasedSerde>,
     pub(crate) value_serde: Option<ErasedSerde>,
     pub(crate) lower: Option<Lower>,
@@ -32,6 +33,7 @@ impl NewNode {
             changes_key: false,
             keeps: Keeps::Nothing,
             asks: Vec::new(),
+            sends_old: false,
             key_serde: None,
             value_serde: None,
             lower: None,
@@ -61,6 +63,12 @@ impl NewNode {
 
     pub(crate) fn asks(mut self, ask: Ask) -> Self {
         self.asks.push(ask);
+        self
+    }
+
+    /// The table sends old values, whoever asks for them.
+    pub(crate) fn sends_old(mut self, sends_old: bool) -> Self {
+        self.sends_old = sends_old;
         self
     }
 

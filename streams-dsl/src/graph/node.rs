@@ -54,6 +54,8 @@ pub(crate) struct GraphNode {
     pub(crate) changes: Changes,
     /// What this operator asks of the tables above it.
     pub(crate) asks: Vec<Ask>,
+    /// The table sends old values although nobody below asked.
+    pub(crate) sends_old: bool,
     pub(crate) key_serde: Option<ErasedSerde>,
     pub(crate) value_serde: Option<ErasedSerde>,
     pub(crate) lower: Option<Lower>,
@@ -152,6 +154,13 @@ pub(crate) struct Repartition {
     pub(crate) base: RepartitionBase,
 }
 
+impl Repartition {
+    /// A topic of a foreign-key join, named as this part of the node.
+    pub(crate) fn of_foreign_key(part: usize) -> Self {
+        Self { automatic: false, moved: false, base: RepartitionBase::Exact { part } }
+    }
+}
+
 /// What a repartition topic is named after.
 #[derive(Clone, Debug)]
 pub(crate) enum RepartitionBase {
@@ -161,6 +170,10 @@ pub(crate) enum RepartitionBase {
     Operator(NodeId),
     /// Generated for `repartition(auto())`.
     Generated(String),
+    /// This name of the node's own, with `-topic` behind it: the topics of foreign-key joins.
+    Exact {
+        part: usize,
+    },
 }
 
 /// The part of a node that is only there for tables.

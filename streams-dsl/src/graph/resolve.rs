@@ -5,7 +5,29 @@ use super::{GraphState, NodeId, Origin};
 /// Carries asks upward. Children have higher ids than their parents, so one walk backwards is
 /// enough.
 pub(super) fn resolve(state: &mut GraphState) {
-    let mut old = vec![false; state.nodes.len()];
+    walk(state);
+}
+
+/// Whether a table as it is so far can send old values without a store that it would not have
+/// otherwise.
+pub(super) fn has_old(state: &mut GraphState, id: NodeId) -> bool {
+    let wanted = walk(state);
+    let mut at = id;
+    loop {
+        let Some(table) = state.tables.get(&at) else { return false };
+        let is_join = state.node(at).parents.len() > 1;
+        match table.origin {
+            Origin::Own => return true,
+            Origin::Topic => return table.store_asked || wanted[at as usize],
+            Origin::Parents if table.store_asked || is_join => return true,
+            Origin::Parents => at = state.node(at).parents[0],
+        }
+    }
+}
+
+/// Settles all tables; answers which ones something is wanted of.
+fn walk(state: &mut GraphState) -> Vec<bool> {
+    let mut old: Vec<_> = state.nodes.iter().map(|node| node.sends_old).collect();
     let mut read = vec![false; state.nodes.len()];
     for id in state.ids().rev() {
         for ask in &state.node(id).asks {
@@ -20,6 +42,7 @@ pub(super) fn resolve(state: &mut GraphState) {
             }
         }
     }
+    old.iter().zip(&read).map(|(old, read)| *old || *read).collect()
 }
 
 /// Decides for one table; answers what it asks of its parents in turn.

@@ -52,6 +52,15 @@ impl GraphState {
         }
     }
 
+    /// A store with a name takes no number: if the generated name that it replaces took the last
+    /// one, that is given back.
+    pub(super) fn give_back_store_number(&mut self, generated: Option<&StoreName>) {
+        let Some(StoreName::Generated(generated)) = generated else { return };
+        if generated.index + 1 == self.counter.next() {
+            self.counter.give_back();
+        }
+    }
+
     /// A number for the store of a node that was called without one.
     pub(super) fn burn_store_of(&mut self, node: NodeId) -> Generated {
         let name = &self.node(node).name;
@@ -91,7 +100,13 @@ impl GraphState {
 
     /// The topic of a repartition node, without the application's id.
     pub(crate) fn repartition_topic(&self, id: NodeId) -> String {
-        format!("{}-repartition", self.repartition_base(id))
+        let base = self.repartition_base(id);
+        match &self.node(id).kind {
+            Kind::Repartition(Repartition { base: RepartitionBase::Exact { .. }, .. }) => {
+                format!("{base}-topic")
+            }
+            _ => format!("{base}-repartition"),
+        }
     }
 
     /// What a repartition node's topic is named after.
@@ -104,6 +119,7 @@ impl GraphState {
                 RepartitionBase::Store(store) => store.to_string(),
                 RepartitionBase::Operator(of) => self.node(*of).name.main(),
                 RepartitionBase::Generated(name) => name.clone(),
+                RepartitionBase::Exact { part } => self.node(id).name.part(*part),
             },
             _ => self.node(id).name.main(),
         }
@@ -117,6 +133,7 @@ impl GraphState {
             RepartitionBase::Store(store) => matches!(store, StoreName::Generated(_)),
             RepartitionBase::Operator(of) => self.node(*of).name.given.is_none(),
             RepartitionBase::Generated(_) => true,
+            RepartitionBase::Exact { .. } => self.node(id).name.given.is_none(),
         }
     }
 

@@ -26,6 +26,14 @@ impl Graph {
         self.state().tables.insert(node, facts);
     }
 
+    /// A store that the table takes if something needs it. Until `materialize` tells the serdes, it
+    /// cannot be made.
+    pub(crate) fn offer_store(&self, node: NodeId, store: StoreName) {
+        if let Some(table) = self.state().tables.get_mut(&node) {
+            table.store = Some(store);
+        }
+    }
+
     /// Gives a table a store of its own. Without a name the table's own number becomes the store's,
     /// and the table takes the next one, as if the store had been asked for in the call of the
     /// operator.
@@ -42,9 +50,14 @@ impl Graph {
             let message = format!("{call} gives a second store to a table that has {store}");
             return state.mistakes.push((message, call));
         }
-        let store = match name {
-            Some(name) => StoreName::Given(name.to_owned()),
-            None => StoreName::Generated(state.burn_store_of(node)),
+        let offered = state.tables.get_mut(&node).and_then(|table| table.store.take());
+        let store = match (name, offered) {
+            (Some(name), offered) => {
+                state.give_back_store_number(offered.as_ref());
+                StoreName::Given(name.to_owned())
+            }
+            (None, Some(offered)) => offered,
+            (None, None) => StoreName::Generated(state.burn_store_of(node)),
         };
         if let Some(table) = state.tables.get_mut(&node) {
             (table.store, table.stored) = (Some(store), Some(stored));
@@ -71,6 +84,12 @@ impl Graph {
             table.store = table.store.take().or(store);
             table.stored = table.stored.take().or(stored);
         }
+    }
+
+    /// Whether a table as it is so far can send old values without a store that it would not have
+    /// otherwise: then a filter below spares deletions of rows that it never let through.
+    pub(crate) fn has_old(&self, node: NodeId) -> bool {
+        super::resolve::has_old(&mut self.state(), node)
     }
 
     /// The name of a table's store.

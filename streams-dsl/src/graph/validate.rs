@@ -45,6 +45,14 @@ fn names_of_stores(state: &GraphState, found: &mut Mistakes) {
     for (id, table) in state.tables.iter().filter(|(_, table)| table.materialized) {
         let (Some(store), call) = (&table.store, state.node(*id).call) else { continue };
         let store = store.to_string();
+        if table.stored.is_none() {
+            let message = format!(
+                "{call} needs a store, because an operator below looks its rows up or subtracts \
+                 old ones, and nobody told the serdes of its values: use .materialize(\"name\") on \
+                 the table"
+            );
+            found.push((message, call));
+        }
         if let Err(problem) = names::check(&store) {
             found.push((problem, call));
         }

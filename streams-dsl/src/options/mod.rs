@@ -9,12 +9,15 @@ mod joined;
 mod materialized;
 mod named;
 mod repartitioned;
+mod table_joined;
 
 pub use grouped::Grouped;
 pub use joined::Joined;
 pub(crate) use materialized::StoreSettings;
 pub use materialized::{KeyValueKind, Materialized};
 pub use repartitioned::Repartitioned;
+pub(crate) use table_joined::KeyPartitioner;
+pub use table_joined::TableJoined;
 
 /// The JVM's generated, positional name: for topologies that must keep theirs.
 ///

@@ -25,7 +25,8 @@ impl<K: Data, V: Data> KTable<K, V> {
     #[track_caller]
     fn filter_if(&self, call: Call, f: Arc<Predicate<K, V>>) -> KTable<K, V> {
         let name = self.graph.name(None, &[("KTABLE-FILTER-", "")]);
-        let table = NewTable::derived(call, name, &[self.node], Keeps::Both);
+        let mut table = NewTable::derived(call, name, &[self.node], Keeps::Both);
+        table.node = table.node.sends_old(self.graph.has_old(self.node));
         let table = table.lower(move |lowering| {
             let parts = lowering.table_parts::<K, V>();
             let getter = parts.getter().or_else(|| {

@@ -2,6 +2,7 @@
 
 mod emit;
 mod filter;
+mod foreign_key;
 mod getter;
 mod group;
 mod join;

@@ -7,6 +7,7 @@ mod cogroups;
 mod describe;
 mod describe_vectors;
 mod groups;
+mod join_vectors;
 mod optimizations;
 mod result_vectors;
 mod stream_table_joins;

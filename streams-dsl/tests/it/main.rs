@@ -6,6 +6,7 @@ mod aborts;
 mod cogroups;
 mod describe;
 mod describe_vectors;
+mod foreign_key_joins;
 mod groups;
 mod join_vectors;
 mod optimizations;

@@ -26,9 +26,7 @@ use self::resolve::{Joiner, Resolve};
 use self::respond::{AnswerAll, AnswerSubscription, KeepSubscription};
 use self::subscribe::{Extract, Subscribe};
 use super::{KTable, NewTable, TableSource};
-use crate::graph::{
-    Ask, Call, Keeps, Kind, Lowering, NewNode, NodeId, Origin, Repartition,
-};
+use crate::graph::{Ask, Call, Keeps, Kind, Lowering, NewNode, NodeId, Origin, Repartition};
 use crate::options::{KeyPartitioner, TableJoined};
 
 impl<K: Data, V: Data> KTable<K, V> {

@@ -8,6 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -180,6 +181,39 @@ pub fn partitions_with_open_transactions(bootstrap: &str, topics: &[&str]) -> Ve
         }
     }
     open
+}
+
+/// The broker that coordinates a group (`__consumer_offsets`) or transactional id
+/// (`__transaction_state`), as of now. None while there is none.
+///
+/// # Panics
+/// If the brokers do not tell.
+pub fn coordinator(bootstrap: &str, internal_topic: &str, id: &str) -> Option<i32> {
+    // As the JVM hashes strings (of ASCII) and takes absolute values.
+    let hash =
+        id.bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(byte)));
+    let metadata = metadata(bootstrap);
+    let topic = metadata.topics().iter().find(|topic| topic.name() == internal_topic)?;
+    let count = i32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0)?;
+    let number = (hash & i32::MAX) % count;
+    let partition = topic.partitions().iter().find(|partition| partition.id() == number)?;
+    Some(partition.leader()).filter(|leader| *leader >= 0)
+}
+
+/// Whether every partition has a leader, and all its replicas are in sync.
+///
+/// # Panics
+/// If the brokers do not tell.
+pub fn all_in_sync(bootstrap: &str) -> bool {
+    let metadata = metadata(bootstrap);
+    let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    partitions.all(|p| p.leader() >= 0 && p.isr().len() == p.replicas().len())
+}
+
+fn metadata(bootstrap: &str) -> Metadata {
+    let client: BaseConsumer = config(bootstrap).create().expect("a client");
+    let timeout = Duration::from_secs(20);
+    client.fetch_metadata(None, timeout).expect("the brokers describe the topics")
 }
 
 fn config(bootstrap: &str) -> ClientConfig {

@@ -181,6 +181,13 @@ impl Stage {
         self.dir.join(instance)
     }
 
+    /// Of an instance's first thread, once it has been started.
+    pub fn transactional_id(&self, instance: &str) -> Option<String> {
+        let file = self.state_dir(instance).join(&self.application_id).join("process-id");
+        let text = std::fs::read_to_string(file).ok()?;
+        Some(format!("{}-{}-1", self.application_id, text.lines().next()?))
+    }
+
     /// What it logged, in all its lives.
     pub fn log(&self, instance: &str) -> PathBuf {
         self.dir.join(format!("{instance}.log"))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::database::Database;
 use crate::directory::StoreGuard;
 use crate::engine::{Instance, InstanceId, SortedWrite};
 use crate::layer::Layer;
@@ -23,6 +24,7 @@ pub struct ApplyJob {
     pub(crate) instance: Arc<dyn Instance>,
     pub(crate) instance_id: InstanceId,
     pub(crate) guard: Arc<StoreGuard>,
+    pub(crate) database: Arc<Database>,
 }
 
 /// The outcome of an [`ApplyJob`], to be given to
@@ -36,18 +38,31 @@ pub struct Applied {
 }
 
 impl ApplyJob {
-    /// Writes the layer and its metadata row in one batch. Blocks for as long as the engine takes.
+    /// Writes the layer and its metadata row in one batch, and removes segments that have expired
+    /// with it. Blocks for as long as the engine takes.
     pub fn run(self) -> Applied {
+        let result = self.write().and_then(|()| self.expire());
+        Applied { result, frozen: self.frozen, instance_id: self.instance_id, _guard: self.guard }
+    }
+
+    fn write(&self) -> Result<(), StateError> {
         let layer = &self.frozen.layer;
         let metadata = self.frozen.metadata.encode(&self.guard.spec.store_type);
-        let result = self.instance.write(SortedWrite {
+        self.instance.write(SortedWrite {
             row_count: layer.len(),
             bytes: layer.payload_bytes(),
             rows: Box::new(layer.sorted_rows()),
             metadata: Some(&metadata),
             into_empty: false,
-        });
-        Applied { result, frozen: self.frozen, instance_id: self.instance_id, _guard: self.guard }
+        })
+    }
+
+    /// By the stream time that was just written, which is a committed one (I9).
+    fn expire(&self) -> Result<(), StateError> {
+        let spec = &self.guard.spec;
+        let Some(segments) = spec.segments else { return Ok(()) };
+        let stream_time_ms = self.frozen.metadata.stream_time_ms;
+        self.database.expire(&spec.family(), self.instance_id, segments, stream_time_ms)
     }
 
     /// How many rows the job writes.

@@ -1,18 +1,21 @@
 //! An engine with the inventory of what lies in it, and the upkeep of both: flushes, purges.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use crate::engine::{Engine, Instance, InstanceId};
 use crate::inventory::{INVENTORY_FAMILY, Incarnation, Inventory};
 use crate::sync::lock;
-use crate::{StateError, StoreMetadata, StoreSpec, TaskKey};
+use crate::{Segments, StateError, StoreMetadata, StoreSpec, TaskKey};
 
 /// One database of a process.
 pub(crate) struct Database {
     engine: Box<dyn Engine>,
     inventory: Mutex<Inventory>,
     upkeep: Mutex<Upkeep>,
+    /// The oldest live segments, by family.
+    oldest_live: Mutex<BTreeMap<String, BTreeMap<InstanceId, u64>>>,
 }
 
 /// When a family is to be flushed.
@@ -53,7 +56,12 @@ impl Database {
     pub(crate) fn new(engine: Box<dyn Engine>) -> Result<Self, StateError> {
         let inventory = Inventory::load(&*engine)?;
         let upkeep = Upkeep::of(&inventory);
-        Ok(Self { engine, inventory: Mutex::new(inventory), upkeep: Mutex::new(upkeep) })
+        Ok(Self {
+            engine,
+            inventory: Mutex::new(inventory),
+            upkeep: Mutex::new(upkeep),
+            oldest_live: Mutex::default(),
+        })
     }
 
     pub(crate) fn instance(&self, of: &Incarnation) -> Result<Arc<dyn Instance>, StateError> {
@@ -108,6 +116,36 @@ impl Database {
     pub(crate) fn metadata(&self, of: &Incarnation) -> Result<Option<StoreMetadata>, StateError> {
         let row = self.instance(of)?.metadata()?;
         Ok(row.and_then(|row| StoreMetadata::decode(&row).ok()).map(|(metadata, _)| metadata))
+    }
+
+    /// Removes the rows of a segmented store that have expired by its committed stream time, and
+    /// those of its neighbours. Blocks for as long as the engine takes.
+    pub(crate) fn expire(
+        &self,
+        family: &str,
+        id: InstanceId,
+        segments: Segments,
+        stream_time_ms: i64,
+    ) -> Result<(), StateError> {
+        let new = segments.oldest_live(stream_time_ms);
+        let ids = lock(&self.inventory).ids_of(family);
+        let mut families = lock(&self.oldest_live);
+        let known = families.entry(family.to_owned()).or_default();
+        if known.get(&id).is_some_and(|old| *old >= new) {
+            return Ok(());
+        }
+        known.insert(id, new);
+        known.retain(|known, _| ids.contains(known));
+        for other in ids {
+            // A task that is not open holds files back as far as it had come.
+            if let Entry::Vacant(unknown) = known.entry(other) {
+                let row = self.engine.instance(family, other)?.metadata()?;
+                let found = row.and_then(|row| StoreMetadata::decode(&row).ok());
+                let stream_time_ms = found.map_or(-1, |(found, _)| found.stream_time_ms);
+                unknown.insert(segments.oldest_live(stream_time_ms));
+            }
+        }
+        self.engine.expire(family, known)
     }
 
     /// Makes durable what was written to `family`, and before it what says to whom the rows
@@ -189,6 +227,7 @@ impl Database {
         self.engine.crash()?;
         *inventory = Inventory::load(&*self.engine)?;
         *upkeep = Upkeep::of(&inventory);
+        lock(&self.oldest_live).clear();
         Ok(())
     }
 

@@ -107,6 +107,12 @@ impl Inventory {
         self.stores.values().map(|found| found.id).collect()
     }
 
+    /// The incarnations in `family`, without those that are waiting to be purged.
+    pub(crate) fn ids_of(&self, family: &str) -> BTreeSet<InstanceId> {
+        let stores = self.stores.values();
+        stores.filter(|found| found.family == family).map(|found| found.id).collect()
+    }
+
     /// Whether `id` has been given out; others belong to nobody.
     pub(crate) fn is_allocated(&self, id: InstanceId) -> bool {
         id.0 < self.next_id

@@ -352,6 +352,7 @@ impl LayeredStore {
             instance: Arc::clone(&self.instance),
             instance_id: self.incarnation.id,
             guard: Arc::clone(&self.guard),
+            database: Arc::clone(&self.database),
         }
     }
 }

@@ -11,20 +11,30 @@ use std::sync::Arc;
 use std::{env, path::Path};
 
 use common::{commit, metadata, open, replay, rows};
-use state_stores::{LayeredStore, StoreMetadata, StoreSpec, TaskKey, Write};
+use state_stores::{LayeredStore, Segments, StoreMetadata, StoreSpec, TaskKey, Write};
 
 const CHILD_DIRECTORY: &str = "STATE_STORES_TEST_KILLED_DIRECTORY";
-/// Is wiped and loaded again and again.
-const RELOADED: &str = "reloaded";
+/// Are wiped and loaded again and again; the second has segments.
+const RELOADED: [&str; 2] = ["reloaded", "reloaded-segments"];
+/// The second has segments.
 const STORES: [&str; 3] = ["a", "b", "c"];
 const TASK: TaskKey = TaskKey::new(0, 0);
 const ROUNDS: u64 = 42;
+
+fn spec(name: &str) -> StoreSpec {
+    if name == STORES[1] || name == RELOADED[1] {
+        StoreSpec::segmented(name, Segments::of_retention(i64::MAX))
+    } else {
+        StoreSpec::key_value(name)
+    }
+}
 
 /// The record at `offset` of the changelog of `store`, always the same.
 fn record(store: usize, offset: usize) -> Write {
     let mut hash = (offset as u64 ^ (store as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^= hash >> 29;
-    let key = (hash % 20_000).to_be_bytes();
+    let key = hash % 20_000;
+    let key = [(key / 4_000).to_be_bytes(), key.to_be_bytes()].concat();
     let value = vec![u8::try_from(hash % 251).unwrap(); 20 + (hash % 100) as usize];
     (key.into(), (!hash.is_multiple_of(7)).then(|| value.into()))
 }
@@ -35,16 +45,16 @@ fn child_writes_until_it_is_killed() {
     let Some(path) = env::var_os(CHILD_DIRECTORY) else { return };
     let directory = open(Path::new(&path));
     let storage = directory.lease(TASK).unwrap();
-    let mut stores = STORES.map(|name| storage.open_store(&StoreSpec::key_value(name)).unwrap());
-    let mut reloaded = storage.open_store(&StoreSpec::key_value(RELOADED)).unwrap();
+    let mut stores = STORES.map(|name| storage.open_store(&spec(name)).unwrap());
+    let mut reloaded = RELOADED.map(|name| storage.open_store(&spec(name)).unwrap());
     directory.flush_due(0).into_iter().for_each(|job| job.run().unwrap());
     // As in an application, flushes come at any moment of a write: on the writing thread they
     // would never fall between data and metadata, and the test would prove nothing.
     let flusher = Arc::clone(&directory);
     std::thread::spawn(move || {
         loop {
-            for name in STORES.iter().chain([&RELOADED]) {
-                flusher.flush_store(&StoreSpec::key_value(*name)).unwrap();
+            for name in STORES.iter().chain(&RELOADED) {
+                flusher.flush_store(&spec(name)).unwrap();
             }
         }
     });
@@ -54,7 +64,7 @@ fn child_writes_until_it_is_killed() {
             write_some(index, store, round);
         }
         if round % 4 == 3 {
-            reload(&mut reloaded, round);
+            reload(&mut reloaded[(round / 4 % 2) as usize], round);
             // Purges among them.
             directory.flush_due(0).into_iter().for_each(|job| job.run().unwrap());
         }
@@ -94,7 +104,11 @@ fn reload(store: &mut LayeredStore, round: u64) {
 }
 
 fn reloaded_metadata(version: usize, next_offset: usize) -> StoreMetadata {
-    StoreMetadata { stream_time_ms: i64::try_from(version).unwrap(), ..metadata(next_offset) }
+    StoreMetadata { wall_time_ms: i64::try_from(version).unwrap(), ..metadata(next_offset) }
+}
+
+fn version_of(metadata: &StoreMetadata) -> usize {
+    usize::try_from(metadata.wall_time_ms).unwrap()
 }
 
 fn next_offset(store: &LayeredStore) -> usize {
@@ -130,20 +144,21 @@ fn what_a_kill_leaves_is_what_the_metadata_says() {
         let directory = open(disk.path());
         let storage = directory.lease(TASK).unwrap();
         for (index, name) in STORES.iter().enumerate() {
-            let store = storage.open_store(&StoreSpec::key_value(*name)).unwrap();
+            let store = storage.open_store(&spec(name)).unwrap();
             let offset = next_offset(&store);
             assert!(offset >= survived[index], "store {name} went back");
             survived[index] = offset;
             let log: Vec<_> = (0..offset).map(|offset| record(index, offset)).collect();
             assert_eq!(rows(&store), replay(&log), "store {name} at {offset}");
         }
-        let reloaded = storage.open_store(&StoreSpec::key_value(RELOADED)).unwrap();
-        let version = reloaded.metadata().map_or(0, |found| found.stream_time_ms);
-        let offset = next_offset(&reloaded);
-        let log: Vec<_> =
-            (0..offset).map(|n| record(usize::try_from(version).unwrap(), n)).collect();
-        assert!(rows(&reloaded) == replay(&log), "reloaded {version} at {offset}");
-        reloads += usize::from(offset > 0);
+        for name in RELOADED {
+            let reloaded = storage.open_store(&spec(name)).unwrap();
+            let version = reloaded.metadata().map_or(0, version_of);
+            let offset = next_offset(&reloaded);
+            let log: Vec<_> = (0..offset).map(|n| record(version, n)).collect();
+            assert!(rows(&reloaded) == replay(&log), "{name} {version} at {offset}");
+            reloads += usize::from(offset > 0);
+        }
     }
     assert!(survived.iter().all(|offset| *offset > 0) && reloads > 0, "{survived:?} {reloads}");
 }

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use common::{Rows, metadata, read, replay, rows};
 use proptest::prelude::*;
 use state_stores::{
-    Applied, ApplyJob, Attempt, Direction, KeyRange, LayeredStore, StateDirectory, StateError,
-    StoreSpec, TaskKey, Write,
+    Applied, ApplyJob, Attempt, Direction, KeyRange, LayeredStore, Segments, StateDirectory,
+    StateError, StoreSpec, TaskKey, Write,
 };
 
 /// Two tasks with the same two stores: neighbours in a family, and families that are flushed apart.
+/// One of the stores has segments; nothing expires here.
 const TASKS: [TaskKey; 2] = [TaskKey::new(0, 0), TaskKey::new(0, 1)];
 const STORES: [&str; 2] = ["left", "right"];
+const SEGMENTED: usize = 1;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -60,7 +62,31 @@ struct Machine {
 }
 
 fn spec(index: usize) -> StoreSpec {
-    StoreSpec::key_value(STORES[index % STORES.len()])
+    let name = STORES[index % STORES.len()];
+    if is_segmented(index) {
+        StoreSpec::segmented(name, Segments::of_retention(i64::MAX))
+    } else {
+        StoreSpec::key_value(name)
+    }
+}
+
+fn is_segmented(index: usize) -> bool {
+    index % STORES.len() == SEGMENTED
+}
+
+/// Keys of a segmented store begin with a segment of eight bytes.
+fn in_segment(key: &[u8]) -> Vec<u8> {
+    let (segment, rest) = key.split_first().unwrap_or((&0, &[]));
+    [&[0; 7], &[*segment % 255][..], rest].concat()
+}
+
+fn in_segments(range: KeyRange) -> KeyRange {
+    let upper = range.upper.map(|upper| match upper.len() {
+        // Bounds may be shorter than a segment.
+        0 | 3 => upper,
+        _ => in_segment(&upper).into(),
+    });
+    KeyRange { lower: in_segment(&range.lower).into(), upper }
 }
 
 fn open_stores(directory: &Arc<StateDirectory>) -> Vec<LayeredStore> {
@@ -71,6 +97,22 @@ fn open_stores(directory: &Arc<StateDirectory>) -> Vec<LayeredStore> {
             (0..STORES.len()).map(move |index| storage.open_store(&spec(index)).unwrap())
         })
         .collect()
+}
+
+/// The step with keys as its store wants them.
+fn in_store(step: Step) -> Step {
+    let of = |writes: Vec<Write>| {
+        writes.into_iter().map(|(key, value)| (in_segment(&key).into(), value)).collect()
+    };
+    match step {
+        Step::Seal(index, writes) if is_segmented(index) => Step::Seal(index, of(writes)),
+        Step::Load(index, writes, run) if is_segmented(index) => Step::Load(index, of(writes), run),
+        Step::Get(index, key) if is_segmented(index) => Step::Get(index, in_segment(&key)),
+        Step::Scan(index, range, direction, rows) if is_segmented(index) => {
+            Step::Scan(index, in_segments(range), direction, rows)
+        }
+        step => step,
+    }
 }
 
 impl Machine {
@@ -100,7 +142,7 @@ impl Machine {
     }
 
     fn run(&mut self, step: Step) {
-        match step {
+        match in_store(step) {
             Step::Seal(index, writes) => {
                 let attempt = Attempt(self.next_attempt);
                 self.next_attempt += 1;

@@ -71,6 +71,21 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
+    fn expire(
+        &self,
+        family: &str,
+        oldest_live: &BTreeMap<InstanceId, u64>,
+    ) -> Result<(), StateError> {
+        let families = lock(&self.families);
+        let Some(instances) = families.get(family) else { return Ok(()) };
+        for (id, segment) in oldest_live {
+            if let Some(instance) = instances.get(id) {
+                write(&instance.contents).remove_below(&segment.to_be_bytes());
+            }
+        }
+        Ok(())
+    }
+
     fn instances(&self, family: &str) -> Result<Vec<InstanceId>, StateError> {
         let families = lock(&self.families);
         let instances = families.get(family).into_iter().flatten();
@@ -212,6 +227,16 @@ impl Contents {
         let old = self.metadata.replace(metadata.to_vec());
         if let Some(undo) = &mut self.undo {
             undo.metadata.get_or_insert(old);
+        }
+    }
+
+    fn remove_below(&mut self, key: &[u8]) {
+        let rest = self.rows.split_off(key);
+        let removed = std::mem::replace(&mut self.rows, rest);
+        if let Some(undo) = &mut self.undo {
+            for (key, value) in removed {
+                undo.rows.entry(key).or_insert(Some(value));
+            }
         }
     }
 

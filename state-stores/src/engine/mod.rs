@@ -8,6 +8,7 @@
 mod memory;
 mod rocks;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub(crate) use memory::MemoryEngine;
 pub(crate) use rocks::{RocksOptions, rocks_exists, rocks_open};
 
 use crate::layer::LayerRow;
-use crate::{Direction, KeyRange, StateError};
+use crate::{Direction, KeyRange, StateError, StoreKind};
 
 /// The number of an incarnation. It is never used twice in one database, so what an earlier
 /// incarnation left behind can never be seen again.
@@ -27,6 +28,11 @@ impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
+}
+
+/// Whether the keys of a family's rows begin with a segment.
+pub(crate) fn is_segmented(family: &str) -> bool {
+    family.starts_with(StoreKind::Segmented.family_prefix())
 }
 
 /// A database of families.
@@ -45,6 +51,14 @@ pub(crate) trait Engine: Send + Sync {
 
     /// Removes all rows of an instance that is not used any more.
     fn purge(&self, family: &str, id: InstanceId) -> Result<(), StateError>;
+
+    /// Says which segments of a segmented family's instances are the oldest that live, and removes
+    /// what is older, at once or bit by bit.
+    fn expire(
+        &self,
+        family: &str,
+        oldest_live: &BTreeMap<InstanceId, u64>,
+    ) -> Result<(), StateError>;
 
     /// The instances that have rows in `family`.
     fn instances(&self, family: &str) -> Result<Vec<InstanceId>, StateError>;

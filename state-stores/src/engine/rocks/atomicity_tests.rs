@@ -64,7 +64,7 @@ impl Drop for StopOnDrop<'_> {
 fn snapshot(shared: &Shared) -> Option<Vec<u8>> {
     let handle = shared.family(FAMILY).unwrap();
     let mut rows = shared.db.raw_iterator_cf(&handle);
-    rows.seek(key::metadata_key(ID));
+    rows.seek(key::Layout::of(FAMILY).metadata_key(ID));
     let metadata = rows.value()?.to_vec();
     let mut count = 0;
     while let Some(value) = rows.value() {

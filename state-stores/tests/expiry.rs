@@ -186,9 +186,11 @@ impl Model {
                 assert!(there.is_none_or(|there| there == value.to_be_bytes()));
             }
         }
-        assert!(found.keys().all(|found| {
-            self.sealed.rows.keys().any(|(time, k)| key(*time, *k) == *found)
-        }));
+        assert!(
+            found
+                .keys()
+                .all(|found| { self.sealed.rows.keys().any(|(time, k)| key(*time, *k) == *found) })
+        );
     }
 }
 

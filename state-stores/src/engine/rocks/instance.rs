@@ -112,7 +112,9 @@ impl RocksInstance {
             }
             let Some((segment, id, _)) = split_segmented(key) else { return };
             let target = match direction {
-                Direction::Forward if id < self.id => Some(segment_prefix(segment, self.id).to_vec()),
+                Direction::Forward if id < self.id => {
+                    Some(segment_prefix(segment, self.id).to_vec())
+                }
                 Direction::Forward => {
                     segment.checked_add(1).map(|next| segment_prefix(next, self.id).to_vec())
                 }
@@ -189,9 +191,7 @@ impl Files<'_> {
 
     fn finish(&mut self) -> Result<(), StateError> {
         match self.open.take() {
-            Some(mut file) => {
-                file.finish().map_err(self.instance.failed("write a file of rows"))
-            }
+            Some(mut file) => file.finish().map_err(self.instance.failed("write a file of rows")),
             None => Ok(()),
         }
     }
@@ -207,9 +207,10 @@ fn step(rows: &mut DBRawIteratorWithThreadMode<'_, super::Db>, direction: Direct
 impl Instance for RocksInstance {
     fn get(&self, key: &[u8], found: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StateError> {
         let handle = self.handle()?;
-        let value =
-            self.layout.with_data_key(self.id, key, |key| self.shared.db.get_pinned_cf(&handle, key))
-                .map_err(self.failed("get a row"))?;
+        let value = self
+            .layout
+            .with_data_key(self.id, key, |key| self.shared.db.get_pinned_cf(&handle, key))
+            .map_err(self.failed("get a row"))?;
         found(value.as_deref());
         Ok(())
     }

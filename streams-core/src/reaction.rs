@@ -16,7 +16,9 @@ pub enum Reaction {
     Fail,
     /// The record is dropped, and counted.
     Skip,
-    /// Once more. For production errors that may pass; otherwise the same as [`Fail`](Self::Fail).
+    /// Once more, a little later: what the task has done since its last commit is taken back, and
+    /// it goes on from there. A task that goes on failing runs alone, so that others progress, and
+    /// fails for good after `task.timeout.ms`.
     Retry,
     /// The input record goes to `topic` as it was read, in the same transaction; then it is
     /// skipped.

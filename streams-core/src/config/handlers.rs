@@ -17,6 +17,9 @@ pub type RestoreListener = Arc<dyn Fn(&RestoreProgress) + Send + Sync>;
 /// Told each change of state: the old one, then the new one.
 pub type StateListener = Arc<dyn Fn(State, State) + Send + Sync>;
 
+/// Told what whoever operates the application should know.
+pub type EventListener = Arc<dyn Fn(&StreamsEvent) + Send + Sync>;
+
 /// Handlers and listeners. Called on stream threads: they must not block.
 #[derive(Clone)]
 pub struct Handlers {
@@ -35,6 +38,8 @@ pub struct Handlers {
     /// Where a test wants to interfere.
     #[doc(hidden)]
     pub commit_steps: CommitSteps,
+    /// About what the application got over by itself.
+    pub on_event: Option<EventListener>,
 }
 
 impl Default for Handlers {
@@ -47,6 +52,7 @@ impl Default for Handlers {
             on_restore: None,
             on_state: None,
             commit_steps: CommitSteps::default(),
+            on_event: None,
         }
     }
 }
@@ -55,6 +61,36 @@ impl fmt::Debug for Handlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handlers").finish_non_exhaustive()
     }
+}
+
+/// Something that the application got over by itself, and that whoever operates it should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamsEvent {
+    /// The local copy of a store is not what its changelog says: this store alone is rebuilt from
+    /// the changelog.
+    StoreRebuilt {
+        /// The task to which it belongs.
+        task: TaskId,
+        /// The store.
+        store: String,
+        /// Why the local copy is not trusted.
+        reason: String,
+    },
+    /// A task fails again and again: from now on it runs alone, so that the others progress.
+    TaskIsolated {
+        /// The task.
+        task: TaskId,
+        /// How often it has failed without a success in between.
+        failures: u32,
+        /// How it failed last.
+        error: String,
+    },
+    /// A task that ran alone is over what it failed at: it runs with the others again.
+    TaskHealed {
+        /// The task.
+        task: TaskId,
+    },
 }
 
 /// How the restoration of one store goes.

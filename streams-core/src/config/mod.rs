@@ -26,8 +26,8 @@ mod values;
 pub use client_settings::ClientSettings;
 pub use error::{ConfigError, ConfigMistake};
 pub use handlers::{
-    ErrorHandler, Handlers, RestoreListener, RestorePhase, RestoreProgress, State, StateListener,
-    ThreadErrorHandler,
+    ErrorHandler, EventListener, Handlers, RestoreListener, RestorePhase, RestoreProgress, State,
+    StateListener, StreamsEvent, ThreadErrorHandler,
 };
 pub use keys::{ConfigKey, KNOWN_KEYS, Section};
 pub use kind::Kind;

@@ -284,6 +284,7 @@ fn handlers(values: &mut Values<'_>, given: &GivenHandlers) -> Handlers {
         production: given.production.clone().unwrap_or(production),
         thread: given.thread.clone().unwrap_or(default.thread),
         on_restore: given.on_restore.clone(),
+        on_event: given.on_event.clone(),
         on_state: given.on_state.clone(),
         commit_steps: given.commit_steps.clone(),
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::environment::{self, Variable};
 use super::error::{ConfigError, ConfigMistake};
 use super::handlers::{
-    ErrorHandler, RestoreListener, RestoreProgress, State, StateListener, ThreadErrorHandler,
+    ErrorHandler, EventListener, RestoreListener, RestoreProgress, State, StateListener,
+    StreamsEvent, ThreadErrorHandler,
 };
 use super::names::{Meaning, meaning};
 use super::properties;
@@ -73,6 +74,7 @@ pub(super) struct GivenHandlers {
     pub(super) production: Option<ErrorHandler>,
     pub(super) thread: Option<ThreadErrorHandler>,
     pub(super) on_restore: Option<RestoreListener>,
+    pub(super) on_event: Option<EventListener>,
     pub(super) on_state: Option<StateListener>,
     pub(super) commit_steps: CommitSteps,
 }
@@ -314,6 +316,14 @@ impl StreamsConfig {
         listener: impl Fn(&RestoreProgress) + Send + Sync + 'static,
     ) -> Self {
         self.given.on_restore = Some(Arc::new(listener));
+        self
+    }
+
+    /// What the application gets over by itself: a store that is rebuilt because its local copy
+    /// cannot be trusted, a task that fails again and again. Called on stream threads: it must
+    /// not block.
+    pub fn on_event(mut self, listener: impl Fn(&StreamsEvent) + Send + Sync + 'static) -> Self {
+        self.given.on_event = Some(Arc::new(listener));
         self
     }
 

@@ -26,7 +26,7 @@ use super::reaction_table::{
 };
 use super::record_collector::Collector;
 use super::stream_thread::StreamThread;
-use crate::client::{Call, ClientError, CommitOutcome, Each, OffsetToCommit};
+use crate::client::{Call, ClientError, CommitOutcome, DeliveryFailure, Each, OffsetToCommit};
 use crate::error::StreamsError;
 use crate::task_id::TaskId;
 use crate::time::Instant;
@@ -72,22 +72,38 @@ impl CommitAttempt {
     pub(crate) fn may_be_committed(&self) -> bool {
         self.unknown_since.is_some() || matches!(self.stage, CommitStage::Ending(_))
     }
+
+    /// Whether every record of the tasks' attempt was acknowledged.
+    fn is_flushed(&self) -> bool {
+        !matches!(self.stage, CommitStage::Flushing(_) | CommitStage::FlushDue(_))
+    }
 }
 
 impl StreamThread {
     /// Whether a commit should begin now.
     pub(crate) fn commit_is_due(&self, now: Instant) -> bool {
-        if self.commit.is_some()
-            || !self.transactions.is_ready()
-            || !self.tasks.values().any(|task| task.needs_commit())
-        {
+        if !self.may_commit() || !self.has_dirty(now) {
             return false;
         }
         now >= self.next_commit
+            || self.turn.is_alone()
+            || self.due_alone(now).is_some()
             || self.is_revoking()
             || self.is_stopping()
             || self.tasks.values().any(|task| task.commit_requested())
             || self.dirty_bytes() > self.shared.dirty_bytes_max
+    }
+
+    /// Whether no commit is under way, and nothing about the producer is pending.
+    pub(crate) fn may_commit(&self) -> bool {
+        self.commit.is_none() && self.transactions.is_ready()
+    }
+
+    /// Whether there is anything to commit, of the tasks whose turn it is.
+    pub(crate) fn has_dirty(&self, now: Instant) -> bool {
+        let troubled = &self.shared.troubled;
+        let mut tasks = self.tasks.iter();
+        tasks.any(|(id, task)| task.needs_commit() && self.turn.allows(troubled, *id, now))
     }
 
     /// Step 1. Under at-least-once does nothing if membership is not proven: a thawed process must
@@ -107,14 +123,21 @@ impl StreamThread {
         self.reached(CommitStep::Begun);
         let mut tasks = Vec::new();
         let mut offsets = Vec::new();
-        for task in self.tasks.values_mut().filter(|task| task.needs_commit()) {
-            if let Err(error) = task.prepare_commit(attempt, &mut self.collector, &mut offsets) {
-                return self.task_failed(error, now);
+        for (&id, task) in &mut self.tasks {
+            if !task.needs_commit() || !self.turn.allows(&self.shared.troubled, id, now) {
+                continue;
             }
-            tasks.push(task.id());
+            if let Err(error) = task.prepare_commit(attempt, &mut self.collector, &mut offsets) {
+                // What the tasks before have sealed belongs to no commit.
+                if !self.transactions.exactly_once() {
+                    self.settle_tasks(Event::Aborted, attempt)?;
+                }
+                return self.task_failed(id, error, now);
+            }
+            tasks.push(id);
         }
         if let Err(error) = Collector::of(&mut self.collector).ensure_transaction() {
-            return self.task_failed(error.into(), now);
+            return self.producer_failed(error, now);
         }
         tracing::debug!(tasks = tasks.len(), "sealed, and sent to the changelogs");
         self.reached(CommitStep::Sealed);
@@ -243,7 +266,6 @@ impl StreamThread {
         let (stage, error) = match outcome {
             CommitOutcome::Committed => {
                 Collector::of(&mut self.collector).transaction_ended();
-                self.transactions.succeeded();
                 return Ok(Advance::Committed);
             }
             CommitOutcome::Aborted(error) => (Stage::Aborted, error),
@@ -274,6 +296,9 @@ impl StreamThread {
         self.reached(CommitStep::Answered);
         self.settle_tasks(Event::Committed, commit.attempt)?;
         self.reached(CommitStep::Committed);
+        self.transactions.succeeded();
+        self.release_healed(&commit.tasks);
+        self.end_turn(now);
         tracing::debug!(
             thread = %self.name, attempt = commit.attempt.0, tasks = commit.tasks.len(),
             ms = now.since(commit.began).as_millis(), "committed"
@@ -311,20 +336,37 @@ impl StreamThread {
     /// A record that was not written is lost output: the attempt cannot be committed. Whether that
     /// was so, and the transaction was given up.
     pub(crate) fn check_deliveries(&mut self, now: Instant) -> Result<bool, StreamsError> {
-        // How a transaction ends that is being ended says what became of its records.
-        if self.commit.as_ref().is_some_and(CommitAttempt::may_be_committed)
-            || !self.transactions.is_ready()
-        {
+        // How a transaction ends that is being ended says what became of its records. And what is
+        // lost beside a commit of positions under way is looked at when that has ended.
+        let exactly_once = self.transactions.exactly_once();
+        let ending = |commit: &CommitAttempt| {
+            commit.may_be_committed() || (!exactly_once && commit.is_flushed())
+        };
+        if self.commit.as_ref().is_some_and(ending) || !self.transactions.is_ready() {
             return Ok(false);
         }
         let Some(failure) = Collector::of(&mut self.collector).failure() else { return Ok(false) };
         match self.react_to(Stage::Delivery, &failure.error, now)? {
-            ErrorReaction::Fail => Err(StreamsError::Production {
-                topic: failure.topic,
-                at: Box::default(),
-                source: failure.error.into(),
-            }),
+            ErrorReaction::Fail => self.record_refused(failure, now).map(|()| true),
             _ => Ok(true),
+        }
+    }
+
+    /// Trying again is no use as far as Kafka is concerned: the application decides.
+    fn record_refused(
+        &mut self,
+        failure: DeliveryFailure,
+        now: Instant,
+    ) -> Result<(), StreamsError> {
+        let retried = self.production_retried(&failure);
+        let error = StreamsError::Production {
+            topic: failure.topic,
+            at: Box::default(),
+            source: failure.error.into(),
+        };
+        match retried {
+            Some(id) => self.retry_task(id, error, now),
+            None => Err(error),
         }
     }
 }

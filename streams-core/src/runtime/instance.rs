@@ -11,8 +11,9 @@ use super::state::StateCell;
 use super::store_worker::{ApplyRequest, StoreWorker};
 use super::stream_thread::{RestorePostboxes, StreamThread, ThreadParts};
 use super::transactions::ProducerSupply;
+use super::troubled_tasks::TroubledTasks;
 use crate::client::{ClientError, ClientSupplier, FetcherOptions, WakeRef};
-use crate::config::{ResolvedConfig, State};
+use crate::config::{ResolvedConfig, State, StreamsEvent};
 use crate::error::StreamsError;
 use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig, TaskState};
 use crate::task_id::TaskId;
@@ -38,6 +39,7 @@ pub struct InstanceShared {
     /// Of each thread, dirty or not: over it, clean rows are evicted.
     pub(crate) cache_bytes_max: usize,
     pub(crate) apply_policy: ApplyPolicy,
+    pub(crate) troubled: TroubledTasks,
 }
 
 /// When a committed layer is written into the engine.
@@ -108,12 +110,20 @@ impl InstanceShared {
             clock,
             directory: Mutex::new(Some(directory)),
             states,
+            troubled: TroubledTasks::default(),
         }))
     }
 
     /// The application's state.
     pub fn state(&self) -> State {
         self.states.get()
+    }
+
+    /// Tells the listener, if there is one.
+    pub(crate) fn tell(&self, event: &StreamsEvent) {
+        if let Some(listener) = &self.config.handlers.on_event {
+            listener(event);
+        }
     }
 
     /// The state directory, while any part lives.

@@ -18,6 +18,7 @@ mod commit_step;
 mod committed_metadata;
 pub mod driver;
 pub mod instance;
+mod isolation;
 mod kafka_streams;
 mod local_state;
 pub mod mailbox;
@@ -36,6 +37,7 @@ pub mod stream_thread;
 mod task_creation;
 mod task_plan;
 mod transactions;
+mod troubled_tasks;
 
 #[doc(hidden)]
 pub use commit_step::{CommitStep, CommitSteps};

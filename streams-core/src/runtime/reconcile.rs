@@ -108,11 +108,16 @@ impl StreamThread {
     }
 
     /// Releases revoked tasks that have nothing uncommitted; acknowledges when none is left.
-    pub(crate) fn release_revoked(&mut self) {
+    pub(crate) fn release_revoked(&mut self, now: Instant) {
         let in_commit = self.commit.as_ref().map_or(&[][..], |commit| &commit.tasks);
         let mut released = Vec::new();
         for &id in &self.revoking {
-            let clean = self.tasks.get(&id).is_none_or(|t| !t.needs_commit() && !t.is_applying());
+            // A task that may not run now was taken back: there is nothing to commit.
+            let waits = !self.turn.allows(&self.shared.troubled, id, now)
+                && !self.turn.is_alone()
+                && !self.turn.is_broken(id);
+            let is_clean = |t: &StreamTask| (waits || !t.needs_commit()) && !t.is_applying();
+            let clean = self.tasks.get(&id).is_none_or(is_clean);
             let created = self.creating.get(&id).is_none_or(|creation| !creation.is_restoring());
             if clean && created && !in_commit.contains(&id) {
                 released.push(id);
@@ -149,7 +154,12 @@ impl StreamThread {
     ) -> Result<(), StreamsError> {
         let wall_ms = self.shared.clock.wall_ms();
         let ids: Vec<_> = self.tasks.keys().copied().collect();
+        // Whoever has no part in the transaction is not concerned by how it ends.
+        let apart = matches!(event, Event::Committed | Event::Aborted | Event::Unknown);
         for id in ids {
+            if apart && self.turn.excludes(id) {
+                continue;
+            }
             let revoked = self.revoking.contains(&id);
             let standing = if revoked { Standing::Revoked } else { Standing::Kept };
             match task_reaction(event, standing) {
@@ -180,6 +190,7 @@ impl StreamThread {
     pub(crate) fn drop_all_tasks(&mut self, event: Event) {
         debug_assert_eq!(task_reaction(event, Standing::Restoring), TaskReaction::Drop);
         self.commit = None;
+        self.turn.clear();
         self.revoking.clear();
         self.acknowledge = false;
         for (id, creation) in std::mem::take(&mut self.creating) {

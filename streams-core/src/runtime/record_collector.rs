@@ -20,6 +20,8 @@ pub(crate) struct Collector {
     generation: u64,
     next_tag: u32,
     transaction: Transaction,
+    /// Of the task that writes now.
+    output_tag: Tag,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,7 @@ impl Collector {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
         let transaction = if transactional { Transaction::None } else { Transaction::Never };
-        Self { producer, generation, next_tag: 1, transaction }
+        Self { producer, generation, next_tag: 1, transaction, output_tag: Tag::NONE }
     }
 
     /// The collector behind the box in which it is lent.
@@ -52,6 +54,11 @@ impl Collector {
         let tag = Tag(self.next_tag);
         self.next_tag += 1;
         tag
+    }
+
+    /// Records without a tag have this one from now on: whose they are shows when one is refused.
+    pub(crate) fn write_for(&mut self, output_tag: Tag) {
+        self.output_tag = output_tag;
     }
 
     /// Answered when everything sent so far was acknowledged or has failed.
@@ -126,6 +133,7 @@ impl RecordCollector for Collector {
 
     fn send(&mut self, record: ProducerRecord<'_>) -> Result<(), ClientError> {
         self.ensure_transaction()?;
-        self.producer.send(record)
+        let tag = if record.tag == Tag::NONE { self.output_tag } else { record.tag };
+        self.producer.send(ProducerRecord { tag, ..record })
     }
 }

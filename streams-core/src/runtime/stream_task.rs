@@ -17,7 +17,7 @@ use super::instance::InstanceShared;
 use super::partition_group::{Choice, Head, MaxTaskIdle, choose};
 use super::record_collector::{Collector, Lent};
 use super::task_creation::ReadyTask;
-use crate::client::{FetchSlot, FetchedBatch, Fetcher};
+use crate::client::{FetchSlot, FetchedBatch, Fetcher, Tag};
 use crate::error::StreamsError;
 use crate::record::Timestamp;
 use crate::stores::ChangelogKind;
@@ -40,6 +40,8 @@ pub(crate) struct StreamTask {
     moved: bool,
     /// As of the last seal: what runs on during a commit is not part of it.
     sealed_stream_time: Timestamp,
+    /// Of the records that it writes to topics other than changelogs.
+    output_tag: Tag,
     batch: FetchedBatch,
     // Declared last: the lease ends when everything that uses it is gone.
     _storage: TaskStorage,
@@ -92,6 +94,7 @@ impl StreamTask {
             suspended: false,
             commit_requested: false,
             moved: false,
+            output_tag: cx.collector.new_tag(),
             batch: FetchedBatch::default(),
             shared,
             _storage: storage,
@@ -154,6 +157,7 @@ impl StreamTask {
             return Ok(0);
         }
         self.task.set_wall_clock(Timestamp::from_millis(wall_ms));
+        Collector::of(collector).write_for(self.output_tag);
         self.idle_until = None;
         let mut processed = 0;
         // Most tasks have one input: nothing to choose.
@@ -212,7 +216,22 @@ impl StreamTask {
             return Ok(false);
         }
         let now = Timestamp::from_millis(wall_ms);
+        Collector::of(collector).write_for(self.output_tag);
         Ok(self.task.punctuate_wall_clock(now, collector)? > 0)
+    }
+
+    /// Whether there is anything to process or to commit.
+    pub(crate) fn has_work(&self, wall_ms: i64) -> bool {
+        let now = Timestamp::from_millis(wall_ms);
+        self.needs_commit()
+            || (0..self.inputs.len()).any(|input| self.task.queued(input) > 0)
+            || self.task.next_wall_clock_punctuation().is_some_and(|due| due <= now)
+    }
+
+    /// Whether records with that tag are its own.
+    pub(crate) fn writes_with(&self, tag: Tag) -> bool {
+        let changelogs = self.stores.iter().filter_map(|store| store.changelog.as_ref());
+        tag == self.output_tag || changelogs.into_iter().any(|(_, changelog)| changelog.tag == tag)
     }
 
     /// When it has something to do although nothing arrives.
@@ -259,7 +278,7 @@ fn wire(
 
 fn task_error(error: TaskError, shared: &InstanceShared) -> StreamsError {
     match error {
-        TaskError::Streams(error) => error,
+        TaskError::Streams(error) | TaskError::Retry(error) => error,
         TaskError::Client(error) => {
             StreamsError::from_client(error, "write records", &shared.config.bootstrap_servers)
         }

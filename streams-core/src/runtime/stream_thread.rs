@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use super::broker_probe::BrokerProbe;
 use super::commit::CommitAttempt;
 use super::instance::InstanceShared;
+use super::isolation::Turn;
 use super::mailbox::{Mailbox, Postbox};
 use super::reaction_table::Event;
 use super::record_collector::{Collector, Lent};
@@ -52,6 +53,7 @@ pub struct StreamThread {
     pub(crate) commit: Option<CommitAttempt>,
     pub(crate) transactions: Transactions,
     pub(crate) failing: Option<Failing>,
+    pub(crate) turn: Turn,
     pub(crate) next_commit: Instant,
     pub(crate) attempts: u64,
     /// Something happened in this step that another step may build on.
@@ -135,6 +137,7 @@ impl StreamThread {
             acknowledge: false,
             group: None,
             commit: None,
+            turn: Turn::new(parts.producers.transactional_id.is_some()),
             transactions: Transactions::new(parts.producers, now),
             failing: None,
             next_commit,
@@ -200,8 +203,10 @@ impl StreamThread {
         self.take_restored(now)?;
         self.poll_transactions(now)?;
         self.poll_commit(now)?;
-        self.release_revoked();
+        self.release_revoked(now);
         self.advance_creations(now)?;
+        self.mend_broken()?;
+        self.begin_turn(now);
         if let Some(next) = self.stop_if_done(now) {
             return Ok(next);
         }
@@ -217,6 +222,7 @@ impl StreamThread {
         if self.commit_is_due(now) {
             self.begin_commit(now)?;
         }
+        self.end_turn_if_idle(now);
         self.apply_layers();
         self.purge_repartition_topics(now);
         self.publish_state();
@@ -268,11 +274,14 @@ impl StreamThread {
             return Ok(());
         }
         let wall_ms = self.shared.clock.wall_ms();
-        for task in self.tasks.values_mut() {
-            let _span = tracing::debug_span!("task", id = %task.id()).entered();
+        for (&id, task) in &mut self.tasks {
+            if !self.turn.allows(&self.shared.troubled, id, now) {
+                continue;
+            }
+            let _span = tracing::debug_span!("task", %id).entered();
             match task.process(RECORDS_PER_TURN, now, wall_ms, &mut self.collector) {
                 Ok(processed) => self.progress |= processed > 0,
-                Err(error) => return self.task_failed(error, now),
+                Err(error) => return self.task_failed(id, error, now),
             }
         }
         Ok(())
@@ -283,10 +292,13 @@ impl StreamThread {
             return Ok(());
         }
         let wall_ms = self.shared.clock.wall_ms();
-        for task in self.tasks.values_mut() {
+        for (&id, task) in &mut self.tasks {
+            if !self.turn.allows(&self.shared.troubled, id, now) {
+                continue;
+            }
             match task.punctuate(wall_ms, &mut self.collector) {
                 Ok(punctuated) => self.progress |= punctuated,
-                Err(error) => return self.task_failed(error, now),
+                Err(error) => return self.task_failed(id, error, now),
             }
         }
         Ok(())
@@ -359,8 +371,9 @@ impl StreamThread {
         }
         let wall_ms = self.shared.clock.wall_ms();
         // The answer to a commit or an abort wakes a thread that may not process.
-        let tasks = self.tasks.values().filter(|_| self.may_process());
-        let mut next = tasks.fold(Next::Wait, |next, task| {
+        let allowed = |id: &TaskId| self.turn.allows(&self.shared.troubled, *id, now);
+        let tasks = self.tasks.iter().filter(|(id, _)| self.may_process() && allowed(id));
+        let mut next = tasks.fold(Next::Wait, |next, (_, task)| {
             task.next_deadline(now, wall_ms).map_or(next, |at| next.earliest(Next::WaitUntil(at)))
         });
         let mut until = |at: Option<Instant>| {
@@ -374,9 +387,12 @@ impl StreamThread {
         }
         until(self.transactions.retry_at());
         until(self.probe.as_ref().and_then(BrokerProbe::retry_at));
-        let may_commit = self.commit.is_none() && self.transactions.is_ready();
-        if may_commit && self.tasks.values().any(StreamTask::needs_commit) {
+        if self.may_commit() && self.has_dirty(now) {
             until(Some(self.next_commit));
+        }
+        if self.may_commit() {
+            let waiting = self.tasks.keys().filter_map(|id| self.shared.troubled.retry_at(*id));
+            waiting.filter(|at| *at > now).for_each(|at| until(Some(at)));
         }
         // As long as they may not go on there is nothing to look at.
         if self.transactions.is_ready() {

@@ -19,6 +19,7 @@ use super::stream_thread::StreamThread;
 use crate::client::{Call, ClientError, ClientSupplier, WakeRef};
 use crate::error::StreamsError;
 use crate::task::TaskError;
+use crate::task_id::TaskId;
 use crate::time::Instant;
 
 /// Pause before a call is repeated, and before another producer is made after one that has not
@@ -34,6 +35,8 @@ pub(crate) struct Transactions {
     supply: ProducerSupply,
     /// The first trouble since the last commit.
     trouble_since: Option<Instant>,
+    /// Under at-least-once: after records were lost nothing is processed before then.
+    pause_until: Option<Instant>,
 }
 
 /// How to make another producer.
@@ -82,7 +85,7 @@ impl Transactions {
             Some(_) => Phase::Starting(Pending { call: None, due: now }),
             None => Phase::Off,
         };
-        Self { phase, supply, trouble_since: None }
+        Self { phase, supply, trouble_since: None, pause_until: None }
     }
 
     /// Whether there are any.
@@ -105,7 +108,7 @@ impl Transactions {
         match &self.phase {
             Phase::Starting(Pending { call: None, due })
             | Phase::Aborting(Pending { call: None, due }) => Some(*due),
-            _ => None,
+            _ => self.pause_until,
         }
     }
 
@@ -118,11 +121,14 @@ impl Transactions {
 impl StreamThread {
     /// Whether records may be processed now. Not while a transaction is being ended.
     pub(crate) fn may_process(&self) -> bool {
-        self.transactions.is_ready() && !(self.transactions.exactly_once() && self.commit.is_some())
+        self.transactions.is_ready()
+            && self.transactions.pause_until.is_none()
+            && !(self.transactions.exactly_once() && self.commit.is_some())
     }
 
     /// Goes on with the start of the producer, or with an abort.
     pub(crate) fn poll_transactions(&mut self, now: Instant) -> Result<(), StreamsError> {
+        self.transactions.pause_until.take_if(|until| *until <= now);
         let collector = Collector::of(&mut self.collector);
         let (pending, stage) = match &mut self.transactions.phase {
             Phase::Off | Phase::Ready => return Ok(()),
@@ -167,15 +173,29 @@ impl StreamThread {
     /// A task gave up: by what its producer says, or by the application's own failure.
     pub(crate) fn task_failed(
         &mut self,
+        id: TaskId,
         error: TaskError,
         now: Instant,
     ) -> Result<(), StreamsError> {
-        let error = match error {
-            TaskError::Streams(error) => return Err(error),
-            TaskError::Client(error) => error,
-        };
+        match error {
+            TaskError::Streams(error) => {
+                // Whoever takes this thread's place knows which task it was.
+                self.note_failure(id, &error, now);
+                Err(error)
+            }
+            TaskError::Retry(error) => self.retry_task(id, error, now),
+            TaskError::Client(error) => self.producer_failed(error, now),
+        }
+    }
+
+    /// The producer took no record.
+    pub(crate) fn producer_failed(
+        &mut self,
+        error: ClientError,
+        now: Instant,
+    ) -> Result<(), StreamsError> {
         // After a record was lost the producer refuses all others: why it was lost says more.
-        if self.transactions.exactly_once() && self.check_deliveries(now)? {
+        if self.check_deliveries(now)? {
             return Ok(());
         }
         match self.react_to(Stage::Send, &error, now)? {
@@ -185,16 +205,14 @@ impl StreamThread {
     }
 
     /// Does what an error of the producer asks for; `Repeat` and `Fail` are left to the caller.
-    /// Under at-least-once the answer is always `Fail`.
+    /// Under at-least-once, where there is no transaction to abort, the tasks go back just so: what
+    /// was lost is written again.
     pub(crate) fn react_to(
         &mut self,
         stage: Stage,
         error: &ClientError,
         now: Instant,
     ) -> Result<ErrorReaction, StreamsError> {
-        if !self.transactions.exactly_once() {
-            return Ok(ErrorReaction::Fail);
-        }
         let mut reaction = error_reaction(stage, error.kind);
         let in_doubt = self.commit.as_ref().is_some_and(CommitAttempt::may_be_committed);
         if reaction == ErrorReaction::Abort && in_doubt {
@@ -203,28 +221,37 @@ impl StreamThread {
         if reaction == ErrorReaction::Fail {
             return Ok(reaction);
         }
-        tracing::warn!(thread = %self.name, %error, ?stage, ?reaction, "trouble with a transaction");
+        tracing::warn!(thread = %self.name, %error, ?stage, ?reaction, "trouble with the producer");
         let since = *self.transactions.trouble_since.get_or_insert(now);
         if now.since(since) > self.shared.config.task_timeout {
-            return Err(self.client_error(error.clone(), "commit a transaction"));
+            return Err(self.client_error(error.clone(), "write records"));
         }
         match reaction {
             ErrorReaction::Abort => self.abort_transaction(now)?,
             ErrorReaction::NewProducer => self.new_producer(since < now, now)?,
             ErrorReaction::Repeat | ErrorReaction::Fail => {}
         }
+        if !self.transactions.exactly_once() {
+            self.transactions.pause_until = Some(now + RETRY_INTERVAL);
+        }
         Ok(reaction)
     }
 
     /// Nothing since the last commit has happened: not in Kafka, not in any task.
-    fn abort_transaction(&mut self, now: Instant) -> Result<(), StreamsError> {
+    pub(crate) fn abort_transaction(&mut self, now: Instant) -> Result<(), StreamsError> {
         self.commit = None;
         self.begin_abort(now);
         // If anything is sealed it is of the last attempt: there is only one at a time.
-        self.settle_tasks(Event::Aborted, Attempt(self.attempts))
+        self.settle_tasks(Event::Aborted, Attempt(self.attempts))?;
+        self.end_turn(now);
+        Ok(())
     }
 
     fn begin_abort(&mut self, now: Instant) {
+        self.progress = true;
+        if !self.transactions.exactly_once() {
+            return;
+        }
         let collector = Collector::of(&mut self.collector);
         self.transactions.phase = if collector.in_transaction() {
             Phase::Aborting(Pending { call: Some(collector.abort()), due: now })
@@ -234,19 +261,21 @@ impl StreamThread {
         if self.transactions.is_aborting() {
             self.reached(CommitStep::Aborting);
         }
-        self.progress = true;
     }
 
     /// The producer is dead, or does not say how its transaction ended. A new one with the same id
     /// makes Kafka decide; tasks are created only afterwards, so that they read the outcome.
     pub(crate) fn new_producer(&mut self, again: bool, now: Instant) -> Result<(), StreamsError> {
         self.commit = None;
+        self.turn.clear();
         self.settle_tasks(Event::ProducerLost, Attempt(self.attempts))?;
         let collector = self.transactions.supply.collector();
         let collector = collector.map_err(|error| self.client_error(error, "make a producer"))?;
         self.collector = Box::new(collector);
         let due = if again { now + RETRY_INTERVAL } else { now };
-        self.transactions.phase = Phase::Starting(Pending { call: None, due });
+        if self.transactions.exactly_once() {
+            self.transactions.phase = Phase::Starting(Pending { call: None, due });
+        }
         self.progress = true;
         Ok(())
     }

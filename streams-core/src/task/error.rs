@@ -13,13 +13,15 @@ pub enum TaskError {
     Client(ClientError),
     /// The application's code, a serde or a store failed.
     Streams(StreamsError),
+    /// The same, and the handler said to try the task again from its last commit.
+    Retry(StreamsError),
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(error) => error.fmt(f),
-            Self::Streams(error) => error.fmt(f),
+            Self::Streams(error) | Self::Retry(error) => error.fmt(f),
         }
     }
 }
@@ -28,7 +30,7 @@ impl std::error::Error for TaskError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Client(error) => std::error::Error::source(error),
-            Self::Streams(error) => std::error::Error::source(error),
+            Self::Streams(error) | Self::Retry(error) => std::error::Error::source(error),
         }
     }
 }

@@ -85,6 +85,9 @@ impl TaskState {
                 self.send_dead_letter(&topic.into(), &headers, record)
                     .map_err(|error| self.escalate(error))?;
             }
+            (Reaction::Retry, _) => {
+                return Err(self.escalate(TaskError::Retry(fail(Box::new(at), error))));
+            }
             _ => return Err(self.escalate(fail(Box::new(at), error))),
         }
         let reason = match stage {
@@ -110,7 +113,7 @@ impl TaskState {
         record: &'a RecordContext,
         headers: &'a Headers,
     ) -> ErrorContext<'a> {
-        let node = self.node_names.get(self.node).map_or("", |name| &**name);
+        let node = self.node_name();
         let mut context = ErrorContext::new(stage, node, self.task_id(), headers);
         context.timestamp = record.timestamp();
         if let Some(metadata) = record.metadata() {

@@ -8,7 +8,7 @@ use super::collector::RecordCollector;
 use super::dropped::DropReason;
 use super::task_state::TaskState;
 use super::wiring::NodeFactory;
-use crate::client::{ANY_PARTITION, ClientError, ProducerRecord, Tag, TopicSlot};
+use crate::client::{ANY_PARTITION, ClientError, ClientErrorKind, ProducerRecord, Tag, TopicSlot};
 use crate::error::BoxError;
 use crate::partitioning::partition_for_key;
 use crate::processor::{Data, Processor, ProcessorContext};
@@ -137,7 +137,7 @@ impl<K: Data, V: Data> Processor for Sink<K, V> {
             window_bytes: self.spec.window_bytes,
         };
         match &self.spec.partitioner {
-            None => out.send_by_key(ctx.state),
+            None => out.send_by_key(&topic.name, ctx.state),
             Some(choose) => {
                 let partitions = ctx
                     .state
@@ -181,11 +181,12 @@ struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    fn send_by_key(self, state: &mut TaskState) -> Result<(), BoxError> {
+    fn send_by_key(self, topic: &Arc<str>, state: &mut TaskState) -> Result<(), BoxError> {
         let key = self.key.map(|key| &key[..key.len().saturating_sub(self.window_bytes)]);
-        let sent = partition_of(&mut *state.collector, self.slot, key)
-            .and_then(|partition| self.send(partition, state));
-        sent.map_err(|error| state.escalate(error))
+        match partition_of(&mut *state.collector, self.slot, key) {
+            Ok(partition) => self.send(partition, topic, state),
+            Err(error) => Err(state.escalate(error)),
+        }
     }
 
     fn send_to_chosen(
@@ -196,7 +197,7 @@ impl Outgoing<'_> {
         state: &mut TaskState,
     ) -> Result<(), BoxError> {
         let chosen = match chosen {
-            Partitions::ByKey => return self.send_by_key(state),
+            Partitions::ByKey => return self.send_by_key(topic, state),
             Partitions::Drop => {
                 state.dropped(DropReason::Partitioner, self.context);
                 return Ok(());
@@ -210,13 +211,14 @@ impl Outgoing<'_> {
                 state.production_failed(topic, error, self.context)?;
                 continue;
             }
-            self.send(partition, state).map_err(|error| state.escalate(error))?;
+            self.send(partition, topic, state)?;
         }
         Ok(())
     }
 
-    fn send(self, partition: i32, state: &mut TaskState) -> Result<(), ClientError> {
-        state.collector.send(ProducerRecord {
+    /// A record that is too large is the application's matter; what else goes wrong, the thread's.
+    fn send(self, partition: i32, topic: &Arc<str>, state: &mut TaskState) -> Result<(), BoxError> {
+        let sent = state.collector.send(ProducerRecord {
             topic: self.slot,
             partition,
             timestamp: self.context.timestamp().as_millis(),
@@ -224,7 +226,14 @@ impl Outgoing<'_> {
             value: self.value.map(Vec::as_slice),
             headers: self.headers,
             tag: Tag::NONE,
-        })
+        });
+        match sent {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind == ClientErrorKind::RecordTooLarge => {
+                state.production_failed(topic, error.into(), self.context)
+            }
+            Err(error) => Err(state.escalate(error)),
+        }
     }
 }
 

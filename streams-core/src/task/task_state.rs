@@ -175,6 +175,10 @@ impl TaskState {
     }
 
     /// The node that runs, and the input record in hand.
+    pub(super) fn node_name(&self) -> &str {
+        self.node_names.get(self.node).map_or("", |name| &**name)
+    }
+
     pub(super) fn coordinates(&self, record: &RecordContext) -> Coordinates {
         Coordinates {
             task: Some(self.task_id),

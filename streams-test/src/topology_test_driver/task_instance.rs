@@ -254,7 +254,7 @@ fn make_task(
 /// A task's error as a user sees it.
 pub(super) fn streams_error(error: TaskError) -> StreamsError {
     match error {
-        TaskError::Streams(error) => error,
+        TaskError::Streams(error) | TaskError::Retry(error) => error,
         TaskError::Client(error) => StreamsError::Fatal {
             message: "the task cannot write".to_owned(),
             source: Some(error.into()),

@@ -33,6 +33,7 @@ impl StreamTask {
         collector: &mut Lent,
         offsets: &mut Vec<OffsetToCommit>,
     ) -> Result<(), TaskError> {
+        Collector::of(collector).write_for(self.output_tag);
         self.task.flush(collector)?;
         self.task.seal(attempt, collector)?;
         self.commit_requested = false;
@@ -94,6 +95,17 @@ impl StreamTask {
             };
             layers.commit(attempt, StoreMetadata { stream_time_ms, wall_time_ms, ..metadata });
         }
+    }
+
+    /// How far each input was processed, committed or not.
+    pub(crate) fn processed_positions(&self) -> Vec<(TopicPartition, i64)> {
+        self.task.positions().map(|position| (position.partition, position.offset)).collect()
+    }
+
+    /// How far an input is committed.
+    pub(crate) fn committed_position(&self, partition: &TopicPartition) -> Option<i64> {
+        let input = self.inputs.iter().find(|input| input.plan.partition == *partition)?;
+        Some(input.committed.offset)
     }
 
     /// Whether `take_purgeable` has something.

@@ -3,11 +3,13 @@
 //! - `golden`: has the JVM write the results of all fixed scenarios anew.
 //! - `run <file>`: runs the scenarios of a file on both sides, and shows what differs.
 //! - `show <file>`: as `run`, and prints the JVM's results.
+//! - `random <seed> [<count>]`: runs the scenario of a seed, and those behind it.
 
 use std::fs;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use integration_tests::scenario::{Jvm, Scenario, difference, fixed, run};
+use integration_tests::scenario::{Jvm, Scenario, difference, differential, fixed, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,8 +18,10 @@ fn main() -> ExitCode {
         ["golden"] => golden(),
         ["run", file] => compare(file, false),
         ["show", file] => compare(file, true),
+        ["random", seed] => random(seed, "1"),
+        ["random", seed, count] => random(seed, count),
         _ => {
-            eprintln!("scenario golden | run <file> | show <file>");
+            eprintln!("scenario golden | run <file> | show <file> | random <seed> [<count>]");
             ExitCode::FAILURE
         }
     }
@@ -31,6 +35,16 @@ fn golden() -> ExitCode {
         println!("{}", path.display());
     }
     ExitCode::SUCCESS
+}
+
+fn random(seed: &str, count: &str) -> ExitCode {
+    let (seed, count) = (seed.parse().expect("a number"), count.parse().expect("a number"));
+    let outcome = differential(seed, count, Duration::MAX);
+    for failure in &outcome.failures {
+        println!("{}", failure.report(&std::env::temp_dir().join("scenarios")));
+    }
+    println!("{outcome}");
+    if outcome.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn compare(file: &str, show: bool) -> ExitCode {

@@ -37,6 +37,31 @@ pub fn difference(jvm: &str, ours: &str) -> Option<String> {
     ))
 }
 
+/// What differs, roughly; failures that are made smaller stay of one sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// One side refuses the topology.
+    Refused,
+    /// The descriptions.
+    Topology,
+    /// What is written, or what is in the stores.
+    Records,
+}
+
+/// The sort of a difference; `None` if there is none.
+pub(super) fn sort_of_difference(jvm: &str, ours: &str) -> Option<Sort> {
+    difference(jvm, ours)?;
+    let refused = |result: &str| result.starts_with("topology\nrefused: ");
+    let topology = |result: &str| result.split("step ").next().map(str::to_owned);
+    if refused(jvm) || refused(ours) {
+        Some(Sort::Refused)
+    } else if topology(jvm) != topology(ours) {
+        Some(Sort::Topology)
+    } else {
+        Some(Sort::Records)
+    }
+}
+
 /// Without tombstones of changelogs for keys that are absent there: the JVM writes them, and they
 /// say nothing (docs/differences.md).
 fn significant(result: &str) -> Vec<&str> {

@@ -16,8 +16,10 @@ pub fn run(scenario: &Scenario) -> String {
     let cache = scenario.options.get("cache").is_some_and(|cache| cache == "on");
     let config = StreamsConfig::new("app", "localhost:9092").emit_on_commit(cache);
     let mut calls = Calls::default();
-    let called = scenario.ops.iter().try_for_each(|op| calls.call(op));
-    let (topology, stores) = match called.and_then(|()| calls.build(&config)) {
+    if let Err(error) = scenario.ops.iter().try_for_each(|op| calls.call(op)) {
+        return format!("topology\ninvalid: {error}\n");
+    }
+    let (topology, stores) = match calls.build(&config) {
         Ok(built) => built,
         Err(error) => return format!("topology\nrefused: {}\n", error.replace('\n', "; ")),
     };

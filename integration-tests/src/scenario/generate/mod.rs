@@ -1,0 +1,19 @@
+//! Random scenarios: equal seeds give equal ones.
+
+mod inputs;
+mod topology;
+
+use super::Scenario;
+use super::random::Random;
+
+/// The scenario of a seed.
+pub fn generate(seed: u64) -> Scenario {
+    let mut random = Random::new(seed);
+    let mut scenario = Scenario { title: format!("of seed {seed}"), ..Scenario::default() };
+    if random.percent(30) {
+        scenario.options.insert("cache".into(), "on".into());
+    }
+    let topics = topology::generate(&mut random, &mut scenario);
+    inputs::generate(&mut random, &topics, &mut scenario);
+    scenario
+}

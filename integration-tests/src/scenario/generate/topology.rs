@@ -1,0 +1,427 @@
+//! Random topologies: sources, then operators over whatever there is already, then sinks.
+
+use crate::scenario::random::Random;
+use crate::scenario::{Op, Scenario};
+
+/// A topic that the topology reads.
+pub(super) struct InputTopic {
+    pub(super) name: String,
+    pub(super) nulls: Nulls,
+}
+
+/// Where null may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nulls {
+    pub(super) keys: bool,
+    pub(super) values: bool,
+}
+
+const NONE: Nulls = Nulls { keys: false, values: false };
+
+/// What an operator returns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Stream(Nulls),
+    /// `numbers`: of `count`. `first_old`: a first value comes with an old one in the JVM
+    /// (docs/differences.md), so that nobody below may ask for old values.
+    Table { numbers: bool, first_old: bool },
+    Grouped,
+    GroupedTable,
+}
+
+const TEXTS: Kind = Kind::Table { numbers: false, first_old: false };
+
+/// One result of an operator.
+struct Node {
+    id: String,
+    kind: Kind,
+    used: bool,
+}
+
+struct Topology<'a> {
+    random: &'a mut Random,
+    scenario: &'a mut Scenario,
+    nodes: Vec<Node>,
+    names: usize,
+    cache: bool,
+}
+
+const MAPPINGS: &[&str] = &[
+    "v", "v|upper", "v|add:x", "k.v", "v|first", "v|len", "v|mod:2", "v|rev", "k", "v|last|add:y",
+];
+const KEYS: &[&str] = &["v|first", "v", "v|mod:2", "v|len", "k", "k.v", "v|last"];
+const PREDICATES: &[&str] =
+    &["v|has:a", "v|odd", "v|lt:b", "v|has:x", "k|is:a", "v|len|odd", "v|is:a", "k.v|odd"];
+const JOINERS: &[&str] = &["a+b", "max", "a+b|first", "b/a", "min"];
+const STREAM_JOINERS: &[&str] = &["a+b", "k:a+b", "max", "b"];
+const FOLDS: &[&str] = &["a+b", "max", "min", "b", "a"];
+const AGGREGATES: &[&str] = &["a+v", "max", "k/a/v", "v", "a|add:1"];
+const NULLING: &[&str] = &["|null_if:x", "|null_if:b", "|null_if:1"];
+
+/// Makes the calls; the topics that they read.
+pub(super) fn generate(random: &mut Random, scenario: &mut Scenario) -> Vec<InputTopic> {
+    let cache = !scenario.options.is_empty();
+    let mut topology = Topology { random, scenario, nodes: Vec::new(), names: 0, cache };
+    let topics = topology.sources();
+    for _ in 0..topology.random.between(1, 7) {
+        topology.operator();
+    }
+    topology.sinks();
+    topics
+}
+
+impl Topology<'_> {
+    fn sources(&mut self) -> Vec<InputTopic> {
+        let mut topics = Vec::new();
+        for name in ["left", "right", "third"].iter().take(self.random.below(3) + 1) {
+            let mut nulls = Nulls { keys: true, values: true };
+            if self.random.percent(50) {
+                let op = self.op("table", &[("topic", name)]);
+                let op = self.maybe_stored(op);
+                self.add(op, TEXTS);
+            } else {
+                nulls = Nulls { keys: self.random.percent(15), values: self.random.percent(25) };
+                let mut op = self.op("stream", &[("topic", name)]);
+                let value = match (nulls.keys, nulls.values) {
+                    (false, false) => None,
+                    (true, false) => Some("keys"),
+                    (false, true) => Some("values"),
+                    (true, true) => Some("both"),
+                };
+                op.params.extend(value.map(|value| ("nulls".to_owned(), value.to_owned())));
+                let op = self.maybe_named(op);
+                self.add(op.clone(), Kind::Stream(nulls));
+                if self.random.percent(10) {
+                    let again = Op { id: None, ..op };
+                    let mut again = Op { params: again.params.clone(), ..again };
+                    again.params.remove("name");
+                    self.add(again, Kind::Stream(nulls));
+                }
+            }
+            topics.push(InputTopic { name: (*name).to_owned(), nulls });
+        }
+        topics
+    }
+
+    /// Appends one operator below a node, most often one that is not used yet.
+    fn operator(&mut self) {
+        let open: Vec<usize> = (0..self.nodes.len()).filter(|&n| !self.nodes[n].used).collect();
+        let parent = if !open.is_empty() && self.random.percent(80) {
+            *self.random.pick(&open)
+        } else {
+            self.random.below(self.nodes.len())
+        };
+        match self.nodes[parent].kind {
+            Kind::Stream(nulls) => self.below_stream(parent, nulls),
+            Kind::Table { numbers, first_old } => self.below_table(parent, numbers, first_old),
+            Kind::Grouped => self.below_group(parent),
+            Kind::GroupedTable => self.below_grouped_table(parent),
+        }
+    }
+
+    /// Groups are aggregated, and everything that nobody reads is written to a topic.
+    fn sinks(&mut self) {
+        for n in 0..self.nodes.len() {
+            match self.nodes[n].kind {
+                Kind::Grouped if !self.nodes[n].used => self.below_group(n),
+                Kind::GroupedTable if !self.nodes[n].used => self.below_grouped_table(n),
+                _ => {}
+            }
+        }
+        for n in 0..self.nodes.len() {
+            let writes = matches!(self.nodes[n].kind, Kind::Stream(_) | Kind::Table { .. });
+            if writes && (!self.nodes[n].used || self.random.percent(25)) {
+                let topic = format!("out-{}", self.nodes[n].id.replace('.', "-"));
+                let mut op = self.op("to", &[("topic", &topic)]);
+                op.parents.push(self.nodes[n].id.clone());
+                let op = self.maybe_named(op);
+                self.scenario.ops.push(op);
+            }
+        }
+    }
+
+    fn below_stream(&mut self, parent: usize, nulls: Nulls) {
+        let same = Kind::Stream(nulls);
+        let plain = nulls == NONE;
+        match self.random.below(if plain { 17 } else { 10 }) {
+            0 => {
+                let call = *self.random.pick(&["filter", "filter_not"]);
+                let p = *self.random.pick(PREDICATES);
+                self.one(parent, call, &[("p", p)], same);
+            }
+            1 => {
+                let (f, values) = self.mapping();
+                let op = self.below(parent, "map_values", &f);
+                self.add(op, Kind::Stream(Nulls { values, ..nulls }));
+            }
+            2 => {
+                let k = *self.random.pick(KEYS);
+                let (mut f, values) = self.mapping();
+                f.push(("k", k.to_owned()));
+                let op = self.below(parent, "map", &f);
+                self.add(op, Kind::Stream(Nulls { keys: false, values }));
+            }
+            3 => {
+                let f = *self.random.pick(&["v", "k.v", "v|upper"]);
+                self.one(parent, "flat_map_values", &[("f", f)], Kind::Stream(Nulls {
+                    values: false,
+                    ..nulls
+                }));
+            }
+            4 => {
+                let f = *self.random.pick(&["v", "k.v"]);
+                let k = *self.random.pick(&["b", "k", "a|first", "b|mod:2"]);
+                self.one(parent, "flat_map", &[("f", f), ("k", k)], Kind::Stream(NONE));
+            }
+            5 => {
+                let k = *self.random.pick(KEYS);
+                if self.random.percent(15) {
+                    let k = format!("{k}{}", self.random.pick(NULLING));
+                    let kind = Kind::Stream(Nulls { keys: true, ..nulls });
+                    self.one(parent, "select_key", &[("k", &k), ("null", "yes")], kind);
+                } else {
+                    let kind = Kind::Stream(Nulls { keys: false, ..nulls });
+                    self.one(parent, "select_key", &[("k", k)], kind);
+                }
+            }
+            6 => self.split(parent, same),
+            7 => self.merge(parent, same),
+            8 if nulls.values => {
+                let kind = Kind::Stream(Nulls { values: false, ..nulls });
+                self.one(parent, "drop_null_values", &[], kind);
+            }
+            8 if nulls.keys => {
+                self.one(parent, "drop_null_keys", &[], Kind::Stream(Nulls { keys: false, ..nulls }));
+            }
+            8 => self.one(parent, "peek", &[], same),
+            9 if nulls == (Nulls { keys: false, values: true }) => self.to_table(parent),
+            9 => self.one(parent, "repartition", &[], same),
+            10 | 11 => {
+                let k = *self.random.pick(KEYS);
+                self.one(parent, "group_by", &[("k", k)], Kind::Grouped);
+            }
+            12 | 13 => self.one(parent, "group_by_key", &[], Kind::Grouped),
+            14 => self.to_table(parent),
+            _ => self.join_table(parent),
+        }
+    }
+
+    fn below_table(&mut self, parent: usize, numbers: bool, first_old: bool) {
+        match self.random.below(if numbers || first_old { 4 } else { 9 }) {
+            0 => {
+                let call = *self.random.pick(&["filter", "filter_not"]);
+                let p = *self.random.pick(PREDICATES);
+                let op = self.below(parent, call, &[("p", p.to_owned())]);
+                let op = if first_old { op } else { self.maybe_stored(op) };
+                self.add(op, Kind::Table { numbers, first_old });
+            }
+            1 | 2 => {
+                let f = *self.random.pick(MAPPINGS);
+                let op = self.below(parent, "map_values", &[("f", f.to_owned())]);
+                let op = if first_old { op } else { self.maybe_stored(op) };
+                self.add(op, Kind::Table { numbers: false, first_old });
+            }
+            3 if first_old || (numbers && self.random.percent(50)) => {}
+            4 if !numbers => {
+                let nulls = Nulls { keys: false, values: true };
+                self.one(parent, "to_stream", &[], Kind::Stream(nulls));
+            }
+            3 | 5 => {
+                let (k, f) = (*self.random.pick(KEYS), *self.random.pick(MAPPINGS));
+                self.one(parent, "group_by", &[("k", k), ("f", f)], Kind::GroupedTable);
+            }
+            _ => self.join_tables(parent),
+        }
+    }
+
+    fn below_group(&mut self, parent: usize) {
+        match self.random.below(3) {
+            0 => {
+                let op = self.below(parent, "count", &[]);
+                let mut op = self.maybe_stored(op);
+                let fresh = op.params.contains_key("store");
+                if fresh {
+                    op.params.insert("fresh".to_owned(), "yes".to_owned());
+                }
+                self.add(op, Kind::Table { numbers: true, first_old: !fresh && !self.cache });
+            }
+            1 => {
+                let f = *self.random.pick(FOLDS);
+                let op = self.below(parent, "reduce", &[("f", f.to_owned())]);
+                let op = self.maybe_stored(op);
+                self.add(op, TEXTS);
+            }
+            _ => {
+                let f = self.aggregate("f");
+                let op = self.below(parent, "aggregate", &f);
+                let op = self.maybe_stored(op);
+                self.add(op, TEXTS);
+            }
+        }
+    }
+
+    fn below_grouped_table(&mut self, parent: usize) {
+        let (kind, op) = match self.random.below(3) {
+            0 => (
+                Kind::Table { numbers: true, first_old: false },
+                self.below(parent, "count", &[]),
+            ),
+            1 => {
+                let f = self.random.pick(FOLDS).to_string();
+                (TEXTS, self.below(parent, "reduce", &[("f", f), ("minus", "a-b".to_owned())]))
+            }
+            _ => {
+                let mut f = self.aggregate("f");
+                f.push(("minus", "a-v".to_owned()));
+                (TEXTS, self.below(parent, "aggregate", &f))
+            }
+        };
+        let op = self.maybe_stored(op);
+        self.add(op, kind);
+    }
+
+    fn aggregate(&mut self, name: &'static str) -> Vec<(&'static str, String)> {
+        let f = *self.random.pick(AGGREGATES);
+        if self.random.percent(25) {
+            let f = format!("{f}{}", self.random.pick(NULLING));
+            return vec![(name, f), ("null", "yes".to_owned())];
+        }
+        vec![(name, f.to_owned())]
+    }
+
+    fn mapping(&mut self) -> (Vec<(&'static str, String)>, bool) {
+        let f = *self.random.pick(MAPPINGS);
+        if self.random.percent(20) {
+            let f = format!("{f}{}", self.random.pick(NULLING));
+            return (vec![("f", f), ("null", "yes".to_owned())], true);
+        }
+        (vec![("f", f.to_owned())], false)
+    }
+
+    fn split(&mut self, parent: usize, kind: Kind) {
+        let p1 = self.random.pick(PREDICATES).to_string();
+        let mut op = self.below(parent, "split", &[("p1", p1)]);
+        let mut branches = vec![1];
+        if self.random.percent(50) {
+            op.params.insert("p2".to_owned(), self.random.pick(PREDICATES).to_string());
+            branches.push(2);
+        }
+        if self.random.percent(60) {
+            op.params.insert("default".to_owned(), "yes".to_owned());
+            branches.push(0);
+        }
+        let op = self.maybe_named(op);
+        let id = self.id();
+        for branch in branches {
+            self.nodes.push(Node { id: format!("{id}.{branch}"), kind, used: false });
+        }
+        self.scenario.ops.push(Op { id: Some(id), ..op });
+    }
+
+    fn merge(&mut self, parent: usize, kind: Kind) {
+        let Some(other) = self.other(parent, |other| other == kind) else { return };
+        // Both may be the same source: then `build()` refuses (docs/differences.md).
+        if self.source_of(parent).is_some() && self.source_of(parent) == self.source_of(other) {
+            return;
+        }
+        let mut op = self.below(parent, "merge", &[]);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let op = self.maybe_named(op);
+        self.add(op, kind);
+    }
+
+    fn to_table(&mut self, parent: usize) {
+        let op = self.below(parent, "to_table", &[]);
+        let op = self.maybe_stored(op);
+        self.add(op, TEXTS);
+    }
+
+    fn join_table(&mut self, parent: usize) {
+        let Some(other) = self.other(parent, |other| other == TEXTS) else { return };
+        let call = *self.random.pick(&["join_table", "left_join_table"]);
+        let f = *self.random.pick(STREAM_JOINERS);
+        let mut op = self.below(parent, call, &[("f", f.to_owned())]);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let op = self.maybe_named(op);
+        self.add(op, Kind::Stream(NONE));
+    }
+
+    fn join_tables(&mut self, parent: usize) {
+        let Some(other) = self.other(parent, |other| other == TEXTS) else { return };
+        let call = *self.random.pick(&["join", "left_join", "outer_join"]);
+        let f = *self.random.pick(JOINERS);
+        let mut op = self.below(parent, call, &[("f", f.to_owned())]);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let op = self.maybe_stored(op);
+        self.add(op, TEXTS);
+    }
+
+    /// The topic that this node itself reads.
+    fn source_of(&self, node: usize) -> Option<&str> {
+        let id = Some(&*self.nodes[node].id);
+        self.scenario.ops.iter().find(|op| op.id.as_deref() == id)?.get("topic")
+    }
+
+    /// Another node of a kind, if there is one.
+    fn other(&mut self, than: usize, kind: impl Fn(Kind) -> bool) -> Option<usize> {
+        let fits = |&n: &usize| n != than && kind(self.nodes[n].kind);
+        let all: Vec<usize> = (0..self.nodes.len()).filter(fits).collect();
+        (!all.is_empty()).then(|| *self.random.pick(&all))
+    }
+
+    fn one(&mut self, parent: usize, call: &str, params: &[(&'static str, &str)], kind: Kind) {
+        let params: Vec<_> = params.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+        let op = self.below(parent, call, &params);
+        let op = self.maybe_named(op);
+        self.add(op, kind);
+    }
+
+    fn below(&mut self, parent: usize, call: &str, params: &[(&'static str, String)]) -> Op {
+        self.nodes[parent].used = true;
+        let params: Vec<_> = params.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut op = self.op(call, &params);
+        op.parents.push(self.nodes[parent].id.clone());
+        op
+    }
+
+    fn op(&self, call: &str, params: &[(&'static str, &str)]) -> Op {
+        let params = params.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        Op { call: call.to_owned(), params: params.collect(), ..Op::default() }
+    }
+
+    fn maybe_named(&mut self, mut op: Op) -> Op {
+        if self.random.percent(25) {
+            self.names += 1;
+            op.params.insert("name".to_owned(), format!("name{}", self.names));
+        }
+        op
+    }
+
+    /// A named store has further options.
+    fn maybe_stored(&mut self, op: Op) -> Op {
+        let mut op = self.maybe_named(op);
+        if self.random.percent(50) {
+            self.names += 1;
+            op.params.insert("store".to_owned(), format!("store{}", self.names));
+            for option in ["cache", "log"] {
+                if self.random.percent(5) {
+                    op.params.insert(option.to_owned(), "off".to_owned());
+                }
+            }
+        }
+        op
+    }
+
+    fn id(&self) -> String {
+        format!("n{}", self.scenario.ops.len())
+    }
+
+    fn add(&mut self, op: Op, kind: Kind) {
+        let id = self.id();
+        self.nodes.push(Node { id: id.clone(), kind, used: false });
+        self.scenario.ops.push(Op { id: Some(id), ..op });
+    }
+}

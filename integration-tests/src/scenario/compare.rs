@@ -1,6 +1,6 @@
 //! Two results beside each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The first difference, with what is around it; `None` if there is none. That both refuse a
 /// topology, or fail at one step, is the same whatever they say.
@@ -62,25 +62,41 @@ pub(super) fn sort_of_difference(jvm: &str, ours: &str) -> Option<Sort> {
     }
 }
 
-/// Without tombstones of changelogs for keys that are absent there: the JVM writes them, and they
-/// say nothing (docs/differences.md).
+/// A result without what is left out of comparisons (docs/differences.md): of a changelog only the
+/// last record of each key counts in each step, in the order of the keys, and none that deletes what
+/// is not there.
 fn significant(result: &str) -> Vec<&str> {
     let mut present = BTreeSet::new();
     let mut lines = Vec::new();
-    for line in result.lines() {
+    // Of the changelog in hand, by key: its last line.
+    let mut changes: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    let mut of = "";
+    for line in result.lines().chain([""]) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let says_something = match words[..] {
+        let change = match words[..] {
             [topic, key, value, ..] if line.starts_with("  ") && topic.ends_with("-changelog") => {
-                if value == "-" {
-                    present.remove(&(topic, key))
-                } else {
-                    present.insert((topic, key));
-                    true
-                }
+                Some((topic, key, value))
             }
-            _ => true,
+            _ => None,
         };
-        lines.extend(says_something.then_some(line));
+        let topic = change.map_or("", |(topic, ..)| topic);
+        if topic != of {
+            for (key, (value, line)) in std::mem::take(&mut changes) {
+                let says_something = if value == "-" {
+                    present.remove(&(of, key))
+                } else {
+                    present.insert((of, key));
+                    true
+                };
+                lines.extend(says_something.then_some(line));
+            }
+            of = topic;
+        }
+        match change {
+            Some((_, key, value)) => drop(changes.insert(key, (value, line))),
+            None if line.is_empty() => {}
+            None => lines.push(line),
+        }
     }
     lines
 }
@@ -107,6 +123,10 @@ mod tests {
         let jvm = "step 1\n  s-changelog a - @1\n  s-changelog a x @1\n  s-changelog a - @2\n";
         let ours = "step 1\n  s-changelog a x @1\n  s-changelog a - @2\n";
         assert_eq!(difference(jvm, ours), None);
-        assert!(difference(jvm, "step 1\n  s-changelog a x @1\n").is_some());
+        assert!(difference(jvm, "step 1\n  s-changelog a x @2\n").is_some());
+        let jvm = "step 1\n  s-changelog b x @1\n  s-changelog a x @1\n  s-changelog b y @2\n";
+        let ours = "step 1\n  s-changelog a x @1\n  s-changelog b y @2\n";
+        assert_eq!(difference(jvm, ours), None);
+        assert!(difference(ours, "step 1\n  s-changelog b y @2\n").is_some());
     }
 }

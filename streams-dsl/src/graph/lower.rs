@@ -7,7 +7,7 @@ use streams_core::stores::StoreSet;
 use streams_core::topology::{Consumed, Mistake, Node, Partitioner, Produced, TopologyBuilder};
 use streams_core::{Data, SerdeRef};
 
-use super::{Graph, Kind, NodeId};
+use super::{Graph, NodeId};
 use crate::table::{Stored, TableParts, ValueGetter};
 
 /// What a lowering closure works with: the node in hand, and what was made of the nodes above it.
@@ -89,8 +89,18 @@ impl Lowering<'_> {
         S: StoreSet,
         P: Processor<KIn = K, VIn = V>,
     {
-        let parents = 0..self.graph.state().node(self.at).parents.len();
-        let parents: Vec<_> = parents.map(|parent| self.parent::<K, V>(parent)).collect();
+        let parents: Vec<_> = {
+            let state = self.graph.state();
+            let parents = &state.node(self.at).parents;
+            let mut order: Vec<usize> = (0..parents.len()).collect();
+            // Where the JVM puts a source for its duplicate.
+            order.sort_by_key(|&parent| {
+                Some(parents[parent]).filter(|id| state.same_source(*id).is_some())
+            });
+            order
+        };
+        let parents: Vec<_> =
+            parents.into_iter().map(|parent| self.parent::<K, V>(parent)).collect();
         let node = self.add_below(0, &parents, stores, supplier);
         self.output(node);
     }
@@ -165,10 +175,7 @@ impl Lowering<'_> {
 
     /// The earlier source that reads the same topics as the one in hand.
     pub(crate) fn same_source(&self) -> Option<NodeId> {
-        match &self.graph.state().node(self.at).kind {
-            Kind::Source(source) => source.same_as,
-            _ => None,
-        }
+        self.graph.state().same_source(self.at)
     }
 
     /// The node in hand has no processor: its records are those of another.

@@ -78,6 +78,14 @@ impl GraphState {
         Generated { prefix: format!("{prefix}STATE-STORE-"), index: first }
     }
 
+    /// The earlier source that reads the same topics.
+    pub(crate) fn same_source(&self, id: NodeId) -> Option<NodeId> {
+        match &self.node(id).kind {
+            Kind::Source(source) => source.same_as,
+            _ => None,
+        }
+    }
+
     /// The topics that a source or repartition node reads. None for a pattern.
     pub(crate) fn topics_read(&self, id: NodeId) -> Vec<String> {
         match &self.node(id).kind {

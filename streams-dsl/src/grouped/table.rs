@@ -165,7 +165,8 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         options: Materialized<K, A, KeyValueKind>,
         step: Arc<Step<K, V, A>>,
     ) -> KTable<K, A> {
-        let store = self.graph.store_name(options.name.as_deref(), prefix);
+        // Of a reduction too, as in the JVM.
+        let store = self.graph.store_name(options.name.as_deref(), "KTABLE-AGGREGATE-");
         let key = options.key.resolve(self.graph.key_serde(self.node).as_ref());
         let value = options.value.resolve(inherited.as_ref());
         let stored = stored(&self.graph, call, key, value, options.settings);

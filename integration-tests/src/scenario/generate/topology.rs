@@ -1,5 +1,7 @@
 //! Random topologies: sources, then operators over whatever there is already, then sinks.
 
+use std::collections::BTreeSet;
+
 use crate::scenario::random::Random;
 use crate::scenario::{Op, Scenario};
 
@@ -22,20 +24,24 @@ const NONE: Nulls = Nulls { keys: false, values: false };
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Stream(Nulls),
-    /// `numbers`: of `count`. `first_old`: a first value comes with an old one in the JVM
-    /// (docs/differences.md), so that nobody below may ask for old values.
-    Table { numbers: bool, first_old: bool },
+    /// `numbers`: of `count`. `odd_old`: in the JVM old values are not what the table had before
+    /// (docs/differences.md), so that nobody below may ask for them.
+    Table { numbers: bool, odd_old: bool },
     Grouped,
     GroupedTable,
 }
 
-const TEXTS: Kind = Kind::Table { numbers: false, first_old: false };
+const TEXTS: Kind = Kind::Table { numbers: false, odd_old: false };
 
 /// One result of an operator.
 struct Node {
     id: String,
     kind: Kind,
     used: bool,
+    /// The key was changed above, and not repartitioned since.
+    rekeyed: bool,
+    /// The topics from which its records come.
+    roots: BTreeSet<String>,
 }
 
 struct Topology<'a> {
@@ -113,7 +119,7 @@ impl Topology<'_> {
         };
         match self.nodes[parent].kind {
             Kind::Stream(nulls) => self.below_stream(parent, nulls),
-            Kind::Table { numbers, first_old } => self.below_table(parent, numbers, first_old),
+            Kind::Table { numbers, odd_old } => self.below_table(parent, numbers, odd_old),
             Kind::Grouped => self.below_group(parent),
             Kind::GroupedTable => self.below_grouped_table(parent),
         }
@@ -194,34 +200,34 @@ impl Topology<'_> {
                 self.one(parent, "drop_null_keys", &[], Kind::Stream(Nulls { keys: false, ..nulls }));
             }
             8 => self.one(parent, "peek", &[], same),
-            9 if nulls == (Nulls { keys: false, values: true }) => self.to_table(parent),
+            9 if nulls == (Nulls { keys: false, values: true }) => self.as_table(parent),
             9 => self.one(parent, "repartition", &[], same),
             10 | 11 => {
                 let k = *self.random.pick(KEYS);
                 self.one(parent, "group_by", &[("k", k)], Kind::Grouped);
             }
             12 | 13 => self.one(parent, "group_by_key", &[], Kind::Grouped),
-            14 => self.to_table(parent),
+            14 => self.as_table(parent),
             _ => self.join_table(parent),
         }
     }
 
-    fn below_table(&mut self, parent: usize, numbers: bool, first_old: bool) {
-        match self.random.below(if numbers || first_old { 4 } else { 9 }) {
+    fn below_table(&mut self, parent: usize, numbers: bool, odd_old: bool) {
+        match self.random.below(if numbers || odd_old { 4 } else { 9 }) {
             0 => {
                 let call = *self.random.pick(&["filter", "filter_not"]);
                 let p = *self.random.pick(PREDICATES);
                 let op = self.below(parent, call, &[("p", p.to_owned())]);
-                let op = if first_old { op } else { self.maybe_stored(op) };
-                self.add(op, Kind::Table { numbers, first_old });
+                let op = if odd_old { op } else { self.maybe_stored(op) };
+                self.add(op, Kind::Table { numbers, odd_old });
             }
             1 | 2 => {
                 let f = *self.random.pick(MAPPINGS);
                 let op = self.below(parent, "map_values", &[("f", f.to_owned())]);
-                let op = if first_old { op } else { self.maybe_stored(op) };
-                self.add(op, Kind::Table { numbers: false, first_old });
+                let op = if odd_old { op } else { self.maybe_stored(op) };
+                self.add(op, Kind::Table { numbers: false, odd_old });
             }
-            3 if first_old || (numbers && self.random.percent(50)) => {}
+            3 if odd_old || (numbers && self.random.percent(50)) => {}
             4 if !numbers => {
                 let nulls = Nulls { keys: false, values: true };
                 self.one(parent, "to_stream", &[], Kind::Stream(nulls));
@@ -243,7 +249,7 @@ impl Topology<'_> {
                 if fresh {
                     op.params.insert("fresh".to_owned(), "yes".to_owned());
                 }
-                self.add(op, Kind::Table { numbers: true, first_old: !fresh && !self.cache });
+                self.add(op, Kind::Table { numbers: true, odd_old: !fresh && !self.cache });
             }
             1 => {
                 let f = *self.random.pick(FOLDS);
@@ -263,7 +269,7 @@ impl Topology<'_> {
     fn below_grouped_table(&mut self, parent: usize) {
         let (kind, op) = match self.random.below(3) {
             0 => (
-                Kind::Table { numbers: true, first_old: false },
+                Kind::Table { numbers: true, odd_old: false },
                 self.below(parent, "count", &[]),
             ),
             1 => {
@@ -313,7 +319,9 @@ impl Topology<'_> {
         let op = self.maybe_named(op);
         let id = self.id();
         for branch in branches {
-            self.nodes.push(Node { id: format!("{id}.{branch}"), kind, used: false });
+            let Node { rekeyed, ref roots, .. } = self.nodes[parent];
+            let (id, roots) = (format!("{id}.{branch}"), roots.clone());
+            self.nodes.push(Node { id, kind, used: false, rekeyed, roots });
         }
         self.scenario.ops.push(Op { id: Some(id), ..op });
     }
@@ -331,9 +339,10 @@ impl Topology<'_> {
         self.add(op, kind);
     }
 
-    fn to_table(&mut self, parent: usize) {
+    fn as_table(&mut self, parent: usize) {
         let op = self.below(parent, "to_table", &[]);
-        let op = self.maybe_stored(op);
+        // Named, its store would not go with a repartition topic of a generated name.
+        let op = if self.nodes[parent].rekeyed { op } else { self.maybe_stored(op) };
         self.add(op, TEXTS);
     }
 
@@ -356,7 +365,10 @@ impl Topology<'_> {
         self.nodes[other].used = true;
         op.parents.push(self.nodes[other].id.clone());
         let op = self.maybe_stored(op);
-        self.add(op, TEXTS);
+        let diamond = !self.nodes[parent].roots.is_disjoint(&self.nodes[other].roots);
+        let uncached = !self.cache || op.get("cache") == Some("off");
+        let odd_old = diamond && uncached && op.get("store").is_some();
+        self.add(op, Kind::Table { numbers: false, odd_old });
     }
 
     /// The topic that this node itself reads.
@@ -421,7 +433,18 @@ impl Topology<'_> {
 
     fn add(&mut self, op: Op, kind: Kind) {
         let id = self.id();
-        self.nodes.push(Node { id: id.clone(), kind, used: false });
+        let above = |parent: &String| self.nodes.iter().any(|n| n.id == *parent && n.rekeyed);
+        let rekeyed = match &*op.call {
+            "map" | "flat_map" | "select_key" => true,
+            "repartition" | "join_table" | "left_join_table" | "to_table" => false,
+            _ => matches!(kind, Kind::Stream(_)) && op.parents.iter().any(above),
+        };
+        let topics = op.get("topic").into_iter().flat_map(|topics| topics.split(','));
+        let mut roots: BTreeSet<String> = topics.map(str::to_owned).collect();
+        for node in self.nodes.iter().filter(|node| op.parents.contains(&node.id)) {
+            roots.extend(node.roots.iter().cloned());
+        }
+        self.nodes.push(Node { id: id.clone(), kind, used: false, rekeyed, roots });
         self.scenario.ops.push(Op { id: Some(id), ..op });
     }
 }

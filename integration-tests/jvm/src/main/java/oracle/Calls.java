@@ -1,7 +1,10 @@
 package oracle;
 
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.kstream.CogroupedKStream;
 import org.apache.kafka.streams.kstream.GlobalKTable;
@@ -22,6 +25,8 @@ import org.apache.kafka.streams.kstream.internals.NamedInternal;
 final class Calls {
     private final StreamsBuilder builder;
     private final Map<String, Object> made = new HashMap<>();
+    /** Tables of numbers: their stores have to be told so. */
+    private final Set<String> numbers = new HashSet<>();
 
     Calls(StreamsBuilder builder) {
         this.builder = builder;
@@ -36,7 +41,13 @@ final class Calls {
             });
         } else if (op.id() != null) {
             made.put(op.id(), result);
+            if (op.call().equals("count") || keepsNumbers(op)) numbers.add(op.id());
         }
+    }
+
+    private boolean keepsNumbers(Scenario.Op op) {
+        boolean keeps = List.of("filter", "filter_not", "suppress").contains(op.call());
+        return keeps && op.parents().stream().anyMatch(numbers::contains);
     }
 
     private Object result(Scenario.Op op) {
@@ -49,7 +60,9 @@ final class Calls {
         Object first = parent(op, 0);
         Object second = op.parents().size() > 1 ? parent(op, 1) : null;
         if (first instanceof KStream<?, ?>) return StreamCalls.call(cast(first), second, op);
-        if (first instanceof KTable<?, ?>) return TableCalls.call(cast(first), second, op);
+        if (first instanceof KTable<?, ?>) {
+            return TableCalls.call(cast(first), second, keepsNumbers(op), op);
+        }
         if (first instanceof KGroupedStream<?, ?>) return GroupCalls.stream(cast(first), op);
         if (first instanceof KGroupedTable<?, ?>) return GroupCalls.table(cast(first), op);
         if (first instanceof CogroupedKStream<?, ?>) return GroupCalls.cogroup(cast(first), second, op);

@@ -1,6 +1,9 @@
 package oracle;
 
 import java.time.Duration;
+import org.apache.kafka.common.serialization.Serde;
+import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.kstream.Consumed;
@@ -13,6 +16,7 @@ import org.apache.kafka.streams.kstream.Suppressed.BufferConfig;
 import org.apache.kafka.streams.kstream.TableJoined;
 import org.apache.kafka.streams.kstream.ValueJoiner;
 import org.apache.kafka.streams.processor.StateStore;
+import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.Stores;
 
 /** Calls of tables. */
@@ -50,17 +54,25 @@ final class TableCalls {
         return materialized;
     }
 
-    static Object call(KTable<Object, Object> t, Object other, Scenario.Op op) {
+    private static Materialized<Object, Object, KeyValueStore<Bytes, byte[]>> rows(Scenario.Op op, Serde<Object> values) {
+        return TableCalls.<KeyValueStore<Bytes, byte[]>, Object>materialized(op).withValueSerde(values);
+    }
+
+    static Object call(KTable<Object, Object> t, Object other, boolean numbers, Scenario.Op op) {
         boolean stored = op.get("store") != null;
+        Serde<Object> serde = numbers ? Calls.cast(Serdes.Long()) : Calls.cast(Serdes.String());
         return switch (op.call()) {
             case "filter" -> {
                 Expr p = new Expr(op.need("p"));
-                yield stored ? t.filter(p::holds, Calls.named(op), materialized(op)) : t.filter(p::holds, Calls.named(op));
+                yield stored
+                    ? t.filter(p::holds, Calls.named(op), rows(op, serde))
+                    : t.filter(p::holds, Calls.named(op));
             }
             case "filter_not" -> {
                 Expr p = new Expr(op.need("p"));
                 yield stored
-                    ? t.filterNot(p::holds, Calls.named(op), materialized(op)) : t.filterNot(p::holds, Calls.named(op));
+                    ? t.filterNot(p::holds, Calls.named(op), rows(op, serde))
+                    : t.filterNot(p::holds, Calls.named(op));
             }
             case "map_values" -> {
                 Expr.Of f = Calls.function(op, "f");

@@ -63,11 +63,28 @@ fn candidate(scenario: &Scenario, n: usize) -> Option<Option<Scenario>> {
         return Some(bypassed(scenario, ops - 1 - rest));
     }
     rest -= ops;
-    let options: Vec<(usize, &String)> =
-        scenario.ops.iter().enumerate().flat_map(|(at, op)| op.params.keys().map(move |p| (at, p))).collect();
+    let options: Vec<(usize, &String)> = scenario
+        .ops
+        .iter()
+        .enumerate()
+        .flat_map(|(at, op)| op.params.keys().map(move |p| (at, p)))
+        .collect();
     if rest < options.len() {
         let (at, name) = options[rest];
-        let removable = ["name", "store", "cache", "log", "null", "fresh", "default", "p2", "emit", "grace", "advance", "retention"];
+        let removable = [
+            "name",
+            "store",
+            "cache",
+            "log",
+            "null",
+            "fresh",
+            "default",
+            "p2",
+            "emit",
+            "grace",
+            "advance",
+            "retention",
+        ];
         if !removable.contains(&name.as_str()) {
             return Some(None);
         }

@@ -49,6 +49,8 @@ pub(crate) struct GraphState {
     named_together: BTreeMap<NodeId, NodeId>,
     /// By stream: the repartition topic that the last join put below it.
     join_repartitions: BTreeMap<NodeId, NodeId>,
+    /// By repartition topic: the node behind the last further aggregation that shares it.
+    shared_again: BTreeMap<NodeId, NodeId>,
     counter: names::Counter,
     built: bool,
 }
@@ -189,6 +191,13 @@ impl Graph {
             return (node.call, node.parents[0], Naming::Absent, None);
         };
         (node.call, node.parents[0], grouping.naming.clone(), grouping.repartition)
+    }
+
+    /// A further aggregation, whose node comes next, shares this repartition topic.
+    pub(crate) fn share_again(&self, topic: NodeId) {
+        let mut state = self.state();
+        let next = state.ids().end;
+        state.shared_again.insert(topic, next);
     }
 
     /// Further aggregations of the group use the same repartition topic.

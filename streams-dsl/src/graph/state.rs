@@ -15,15 +15,34 @@ impl GraphState {
         0..NodeId::try_from(self.nodes.len()).expect("fewer than 4 billion operators")
     }
 
-    /// Parents before children; a repartition topic that was moved comes right after its parent,
-    /// which changes the key. Sub-topologies are numbered in this order.
+    /// Parents before children, and else in the order of the calls; a repartition topic that was
+    /// moved comes right after its parent, which changes the key, and one that several aggregations
+    /// share just before the last of them. Sub-topologies are numbered in this order.
     pub(super) fn lowering_order(&self) -> Vec<NodeId> {
         let place = |id: NodeId| match (&self.node(id).kind, self.node(id).parents.first()) {
-            (Kind::Repartition(Repartition { moved: true, .. }), Some(parent)) => (*parent, 1),
-            _ => (id, 0),
+            (Kind::Repartition(Repartition { moved: true, .. }), Some(parent)) => (*parent, 2, id),
+            _ => match self.shared_again.get(&id) {
+                Some(before) => (*before, 0, id),
+                None => (id, 1, id),
+            },
         };
-        let mut order: Vec<_> = self.ids().collect();
-        order.sort_by_key(|id| place(*id));
+        let mut waits: Vec<usize> = self.nodes.iter().map(|node| node.parents.len()).collect();
+        let mut children: Vec<Vec<NodeId>> = vec![Vec::new(); self.nodes.len()];
+        for id in self.ids() {
+            self.node(id).parents.iter().for_each(|p| children[*p as usize].push(id));
+        }
+        let ready = self.ids().filter(|id| waits[*id as usize] == 0);
+        let mut ready: BTreeSet<_> = ready.map(place).collect();
+        let mut order = Vec::new();
+        while let Some((.., id)) = ready.pop_first() {
+            order.push(id);
+            for &child in &children[id as usize] {
+                waits[child as usize] -= 1;
+                if waits[child as usize] == 0 {
+                    ready.insert(place(child));
+                }
+            }
+        }
         order
     }
 

@@ -200,6 +200,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             for prefix in ["KSTREAM-SINK-", "KSTREAM-FILTER-", "KSTREAM-SOURCE-"] {
                 self.graph.burn(prefix);
             }
+            self.graph.share_again(shared);
             return shared;
         }
         let key = self.graph.key_serde(self.node).map_or(Choice::Inherited, Choice::Given);

@@ -202,6 +202,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let parts = [("KSTREAM-SINK-", "-sink"), ("KSTREAM-SOURCE-", "-source")];
         let name = self.graph.name(None, &parts);
         if let Some(shared) = shared {
+            self.graph.share_again(shared);
             return (shared, false);
         }
         let base = match &naming {

@@ -22,8 +22,8 @@ use super::test_store::TestStore;
 ///
 /// A record that is piped is processed before `pipe` returns, with everything that follows from
 /// it: timers of stream time, a commit, and what was written to topics that the topology reads
-/// itself. Between records of several tasks the oldest goes first, then the task with the smaller
-/// id, so that runs are alike.
+/// itself. Of the records of all tasks the oldest goes first; which of equally old ones does is as
+/// in Kafka Streams' driver, so that runs are alike.
 ///
 /// What tasks write can be read once it is committed. Without further options that is after each
 /// record; see [`manual_commit`](Self::manual_commit).

@@ -42,7 +42,7 @@
 //! Reading order: [`TopologyTestDriver`], [`TestInputTopic`] and [`TestOutputTopic`], [`Fixture`]
 //! and [`KeyValues`] (how tests write what they pipe and expect), [`TestStore`]; then the private
 //! `running` (the loop: process, feed back, commit, abort), `task_instance`, `topic_logs` and
-//! `log_collector`.
+//! `log_collector`, `ready_queues` (what is processed next).
 
 mod driver;
 mod fixture;
@@ -51,6 +51,7 @@ mod key_values;
 mod log_collector;
 mod output_topic;
 mod raw_output;
+mod ready_queues;
 mod running;
 mod setup;
 mod task_instance;

@@ -12,6 +12,7 @@ use streams_core::task::{Dropped, RecordCollector};
 use streams_core::{StreamsError, Timestamp};
 
 use super::log_collector::{LogCollector, SharedLogs};
+use super::ready_queues::{Queue, ReadyQueues};
 use super::setup::{Layout, Setup};
 use super::task_instance::{DropCounts, TaskInstance, streams_error};
 use super::topic_logs::TopicLogs;
@@ -29,6 +30,10 @@ pub(super) struct Running {
     pub(super) wall_clock: Timestamp,
     /// The number of the commit that comes next.
     attempt: u64,
+    /// Inputs with records that were not processed yet.
+    ready: ReadyQueues,
+    /// What was written since the tasks were fed.
+    arrived: Vec<(Arc<str>, i32)>,
     /// Records on which a task failed.
     passed_over: BTreeSet<(TopicPartition, i64)>,
     /// Why the tasks could not be made again.
@@ -70,6 +75,8 @@ impl Running {
             tasks,
             wall_clock,
             attempt: 1,
+            ready: ReadyQueues::default(),
+            arrived: Vec::new(),
             passed_over,
             broken: None,
         })
@@ -90,11 +97,12 @@ impl Running {
     ) -> Result<(), StreamsError> {
         {
             let mut logs = self.logs.lock();
-            let topic = logs.topic(topic);
-            let count = logs.get(topic).map_or(1, |log| log.partition_count());
+            let number = logs.topic(topic);
+            let count = logs.get(number).map_or(1, |log| log.partition_count());
             let by_key = record.key.as_deref().map(|key| partition_for_key(key, count));
             let any = streams_core::client::ANY_PARTITION;
-            logs.append(topic, partition.or(by_key).unwrap_or(any), record, false);
+            let partition = partition.or(by_key).unwrap_or(any);
+            logs.append(number, partition, record, false);
         }
         self.run()
     }
@@ -126,6 +134,8 @@ impl Running {
     pub(super) fn abort(&mut self) -> Result<(), StreamsError> {
         self.check_broken()?;
         self.logs.lock().abort();
+        self.ready.clear();
+        self.arrived.clear();
         let (attempt, wall_clock) = (self.attempt, self.wall_clock);
         for instance in std::mem::take(&mut self.tasks) {
             match instance.rebuild(attempt, &self.setup, wall_clock) {
@@ -180,7 +190,7 @@ impl Running {
     /// Processes until nothing is left, also of what follows from the commits in between.
     fn process_all(&mut self, commit: Commit) -> Result<(), Failure> {
         for _ in 0..RECORDS_PER_RUN_MAX {
-            self.feed();
+            self.feed()?;
             let found = self.process_next()?;
             let mut commit_now = match commit {
                 Commit::AfterEachRecord => true,
@@ -203,35 +213,68 @@ impl Running {
         Err(Failure { error: StreamsError::fatal(message), record: None })
     }
 
-    fn feed(&mut self) {
-        let logs = self.logs.lock();
-        self.tasks.iter_mut().for_each(|instance| instance.feed(&logs, &self.passed_over));
+    /// Gives the tasks what was written to their inputs, in that order.
+    fn feed(&mut self) -> Result<(), Failure> {
+        {
+            let logs = self.logs.lock();
+            self.tasks.iter_mut().for_each(|instance| instance.feed(&logs, &self.passed_over));
+        }
+        for (topic, partition) in std::mem::take(&mut self.arrived) {
+            let reads = |(task, instance): (usize, &TaskInstance)| {
+                Some((task, instance.input_of(&topic, partition)?))
+            };
+            if let Some(queue) = self.tasks.iter().enumerate().find_map(reads) {
+                self.offer(queue)?;
+            }
+        }
+        // What a test wrote, and what is processed again after an abort.
+        for task in 0..self.tasks.len() {
+            for queue in 0..self.tasks[task].input_count() {
+                self.offer((task, queue))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An input is ready if it has a record.
+    fn offer(&mut self, queue: Queue) -> Result<(), Failure> {
+        if self.ready.contains(queue) {
+            return Ok(());
+        }
+        let task = &mut self.tasks[queue.0].task;
+        let time = task.head_timestamp(queue.1, &mut self.collector).map_err(|error| {
+            let error = streams_error(error);
+            Failure { record: record_of(&error), error }
+        })?;
+        if let Some(time) = time {
+            self.ready.offer(time, queue);
+        }
+        Ok(())
     }
 
     /// Processes the oldest record that any task has, and calls the timers that stream time has
-    /// reached. Between equally old ones the task with the smaller id goes first.
+    /// reached.
     fn process_next(&mut self) -> Result<bool, Failure> {
-        let mut next: Option<(Timestamp, usize, usize)> = None;
-        for (index, instance) in self.tasks.iter_mut().enumerate() {
-            let input = instance
-                .next_input(&self.setup, self.wall_clock, &mut self.collector)
-                .map_err(|error| {
-                    let error = streams_error(error);
-                    Failure { record: record_of(&error), error }
-                })?;
-            if let Some((time, queue)) = input
-                && next.is_none_or(|(oldest, ..)| time < oldest)
-            {
-                next = Some((time, index, queue));
+        let mut waiting = Vec::new();
+        let next = loop {
+            let Some(queue) = self.ready.poll() else { break None };
+            if self.tasks[queue.0].is_waiting(&self.setup, self.wall_clock) {
+                waiting.push(queue);
+            } else {
+                break Some(queue);
             }
+        };
+        for queue in waiting {
+            self.offer(queue)?;
         }
-        let Some((_, index, queue)) = next else { return Ok(false) };
+        let Some((index, queue)) = next else { return Ok(false) };
         let instance = &mut self.tasks[index];
         let record = instance.head(queue);
         let processed = instance.task.process(queue, &mut self.collector);
         let punctuated =
             processed.and_then(|_| instance.task.punctuate_stream_time(&mut self.collector));
         punctuated.map_err(|error| Failure { error: streams_error(error), record })?;
+        self.offer((index, queue))?;
         Ok(true)
     }
 
@@ -248,7 +291,7 @@ impl Running {
         }
         self.attempt += 1;
         let mut logs = self.logs.lock();
-        logs.commit();
+        self.arrived.extend(logs.commit());
         for instance in dirty {
             instance
                 .committed(attempt, self.wall_clock, &logs)

@@ -7,8 +7,7 @@ use state_stores::{Attempt, LayeredStore, StateDirectory, StateError, StoreMetad
 use streams_core::client::{RawRecord, Tag, TopicPartition};
 use streams_core::stores::ChangelogKind;
 use streams_core::task::{
-    ChangelogPartition, DropReason, Dropped, ProcessorTask, RecordCollector, TaskError, TaskSetup,
-    TaskStore,
+    ChangelogPartition, DropReason, Dropped, ProcessorTask, TaskError, TaskSetup, TaskStore,
 };
 use streams_core::{StreamsError, TaskId, Timestamp};
 
@@ -113,28 +112,32 @@ impl TaskInstance {
         }
     }
 
-    /// The input that is to be processed next, with its record's time: the oldest, once no input
-    /// is empty or it was waited for long enough.
-    pub(super) fn next_input(
-        &mut self,
-        setup: &Setup,
-        now: Timestamp,
-        collector: &mut Box<dyn RecordCollector>,
-    ) -> Result<Option<(Timestamp, usize)>, TaskError> {
-        let Some(oldest) = self.task.oldest_input(collector)? else {
+    /// Whether some input is empty, and is to be waited for.
+    pub(super) fn is_waiting(&mut self, setup: &Setup, now: Timestamp) -> bool {
+        let queued = |queue: usize| self.task.queued(queue) > 0;
+        let all = (0..self.inputs.len()).all(queued);
+        let Some(idle) = setup.max_task_idle.filter(|_| !all) else {
             self.idle_since = None;
-            return Ok(None);
+            return false;
         };
-        let Some(time) = self.task.head_timestamp(oldest, collector)? else { return Ok(None) };
-        if (0..self.inputs.len()).all(|queue| self.task.queued(queue) > 0) {
+        let none = !(0..self.inputs.len()).any(queued);
+        if none {
             self.idle_since = None;
-        } else if let Some(idle) = setup.max_task_idle {
-            let since = *self.idle_since.get_or_insert(now);
-            if now < since + idle {
-                return Ok(None);
-            }
+            return true;
         }
-        Ok(Some((time, oldest)))
+        now < *self.idle_since.get_or_insert(now) + idle
+    }
+
+    /// The number of the input that reads a partition.
+    pub(super) fn input_of(&self, topic: &str, partition: i32) -> Option<usize> {
+        let reads = |input: &Input| {
+            &*input.partition.topic == topic && input.partition.partition == partition
+        };
+        self.inputs.iter().position(reads)
+    }
+
+    pub(super) fn input_count(&self) -> usize {
+        self.inputs.len()
     }
 
     /// Where the next record of an input lies.

@@ -105,9 +105,16 @@ impl TopicLogs {
         }
     }
 
-    /// What tasks wrote can be read from now on.
-    pub(super) fn commit(&mut self) {
+    /// What tasks wrote can be read from now on. To which topics and partitions that was, in the
+    /// order of writing.
+    pub(super) fn commit(&mut self) -> Vec<(Arc<str>, i32)> {
+        let arrived = |&(topic, place): &(usize, usize)| {
+            let log = &self.topics[topic];
+            (log.name.clone(), log.entries[place].partition)
+        };
+        let arrived = self.open.iter().map(arrived).collect();
         self.close(Outcome::Committed);
+        arrived
     }
 
     /// What tasks wrote is never read.

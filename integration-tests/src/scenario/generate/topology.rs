@@ -26,7 +26,10 @@ pub(super) enum Kind {
     Stream(Nulls),
     /// `numbers`: of `count`. `odd_old`: in the JVM old values are not what the table had before
     /// (docs/differences.md), so that nobody below may ask for them.
-    Table { numbers: bool, odd_old: bool },
+    Table {
+        numbers: bool,
+        odd_old: bool,
+    },
     Grouped,
     GroupedTable,
 }
@@ -53,7 +56,16 @@ struct Topology<'a> {
 }
 
 const MAPPINGS: &[&str] = &[
-    "v", "v|upper", "v|add:x", "k.v", "v|first", "v|len", "v|mod:2", "v|rev", "k", "v|last|add:y",
+    "v",
+    "v|upper",
+    "v|add:x",
+    "k.v",
+    "v|first",
+    "v|len",
+    "v|mod:2",
+    "v|rev",
+    "k",
+    "v|last|add:y",
 ];
 const KEYS: &[&str] = &["v|first", "v", "v|mod:2", "v|len", "k", "k.v", "v|last"];
 const PREDICATES: &[&str] =
@@ -169,10 +181,12 @@ impl Topology<'_> {
             }
             3 => {
                 let f = *self.random.pick(&["v", "k.v", "v|upper"]);
-                self.one(parent, "flat_map_values", &[("f", f)], Kind::Stream(Nulls {
-                    values: false,
-                    ..nulls
-                }));
+                self.one(
+                    parent,
+                    "flat_map_values",
+                    &[("f", f)],
+                    Kind::Stream(Nulls { values: false, ..nulls }),
+                );
             }
             4 => {
                 let f = *self.random.pick(&["v", "k.v"]);
@@ -197,7 +211,12 @@ impl Topology<'_> {
                 self.one(parent, "drop_null_values", &[], kind);
             }
             8 if nulls.keys => {
-                self.one(parent, "drop_null_keys", &[], Kind::Stream(Nulls { keys: false, ..nulls }));
+                self.one(
+                    parent,
+                    "drop_null_keys",
+                    &[],
+                    Kind::Stream(Nulls { keys: false, ..nulls }),
+                );
             }
             8 => self.one(parent, "peek", &[], same),
             9 if nulls == (Nulls { keys: false, values: true }) => self.as_table(parent),
@@ -214,11 +233,13 @@ impl Topology<'_> {
 
     fn below_table(&mut self, parent: usize, numbers: bool, odd_old: bool) {
         match self.random.below(if numbers || odd_old { 4 } else { 9 }) {
+            // A filter takes old values if they are there.
+            0 if odd_old => {}
             0 => {
                 let call = *self.random.pick(&["filter", "filter_not"]);
                 let p = *self.random.pick(PREDICATES);
                 let op = self.below(parent, call, &[("p", p.to_owned())]);
-                let op = if odd_old { op } else { self.maybe_stored(op) };
+                let op = self.maybe_stored(op);
                 self.add(op, Kind::Table { numbers, odd_old });
             }
             1 | 2 => {
@@ -268,10 +289,7 @@ impl Topology<'_> {
 
     fn below_grouped_table(&mut self, parent: usize) {
         let (kind, op) = match self.random.below(3) {
-            0 => (
-                Kind::Table { numbers: true, odd_old: false },
-                self.below(parent, "count", &[]),
-            ),
+            0 => (Kind::Table { numbers: true, odd_old: false }, self.below(parent, "count", &[])),
             1 => {
                 let f = self.random.pick(FOLDS).to_string();
                 (TEXTS, self.below(parent, "reduce", &[("f", f), ("minus", "a-b".to_owned())]))

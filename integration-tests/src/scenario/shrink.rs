@@ -179,7 +179,7 @@ to t topic=copy
 ";
         let big = Scenario::parse_all(text).unwrap().remove(0);
         let fails = |s: &Scenario| {
-            s.ops.iter().any(|op| op.call == "count")
+            ["group_by", "count"].iter().all(|call| s.ops.iter().any(|op| op.call == *call))
                 && s.steps.iter().any(|step| step.to_string().contains("value=3"))
         };
         let small = shrink(&big, 1000, fails);

@@ -42,7 +42,7 @@ pub struct TopologyTestDriver {
 enum Phase {
     /// Options may still be said.
     Setup(Setup),
-    Running(Running),
+    Running(Box<Running>),
     /// Making the tasks failed, and the test was told.
     Failed,
 }
@@ -283,12 +283,12 @@ impl TopologyTestDriver {
             && let Phase::Setup(setup) = std::mem::replace(&mut *phase, Phase::Failed)
         {
             match Running::new(setup) {
-                Ok(running) => *phase = Phase::Running(running),
+                Ok(running) => *phase = Phase::Running(Box::new(running)),
                 Err(error) => panic!("the topology cannot run: {error:?}"),
             }
         }
         let running = RefMut::filter_map(phase, |phase| match phase {
-            Phase::Running(running) => Some(running),
+            Phase::Running(running) => Some(&mut **running),
             _ => None,
         });
         running.unwrap_or_else(|_| panic!("the topology cannot run, as was said before"))

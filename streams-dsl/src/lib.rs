@@ -19,8 +19,8 @@ mod windows;
 
 pub use builder::StreamsBuilder;
 pub use grouped::{CogroupedKStream, KGroupedStream, KGroupedTable};
-pub use options::{Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, auto};
 pub use options::TableJoined;
+pub use options::{Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, auto};
 pub use stream::{Emitter, KStream, Split};
 pub use streams_core as core;
 pub use streams_core::{KafkaStreams, StreamsConfig, StreamsError};

@@ -23,8 +23,8 @@ pub use streams_core::{
 
 pub use crate::builder::StreamsBuilder;
 pub use crate::grouped::{CogroupedKStream, KGroupedStream, KGroupedTable};
-pub use crate::options::{Auto, Grouped, Joined, Materialized, Repartitioned, auto};
 pub use crate::options::TableJoined;
+pub use crate::options::{Auto, Grouped, Joined, Materialized, Repartitioned, auto};
 pub use crate::stream::{Emitter, KStream};
 pub use crate::table::KTable;
 pub use crate::windows::{

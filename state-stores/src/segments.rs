@@ -49,6 +49,13 @@ impl Segments {
     pub fn oldest_live(&self, stream_time_ms: i64) -> u64 {
         self.segment(stream_time_ms.saturating_sub(self.retention_ms))
     }
+
+    /// The first time of that segment: rows before it are gone.
+    #[inline]
+    pub fn oldest_kept_ms(&self, stream_time_ms: i64) -> i64 {
+        let segment = i64::try_from(self.oldest_live(stream_time_ms)).unwrap_or(i64::MAX);
+        segment.saturating_mul(self.interval_ms)
+    }
 }
 
 #[cfg(test)]

@@ -18,9 +18,15 @@ mod table;
 mod windows;
 
 pub use builder::StreamsBuilder;
-pub use grouped::{CogroupedKStream, KGroupedStream, KGroupedTable};
+pub use grouped::{
+    AnyTimeWindows, CogroupedKStream, KGroupedStream, KGroupedTable,
+    SessionWindowedCogroupedKStream, SessionWindowedKStream, TimeWindowedCogroupedKStream,
+    TimeWindowedKStream, WindowDefinition,
+};
 pub use options::TableJoined;
-pub use options::{Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, auto};
+pub use options::{
+    Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, WindowKind, auto,
+};
 pub use stream::{Emitter, KStream, Split};
 pub use streams_core as core;
 pub use streams_core::{KafkaStreams, StreamsConfig, StreamsError};

@@ -10,7 +10,8 @@ pub use streams_core::serdes::{
     TimeWindowedKey, Utf8,
 };
 pub use streams_core::stores::{
-    KeyValueHandle, KeyValueStore, StoreBuilder, StoreHandle, StoreName, Stores,
+    KeyValueHandle, KeyValueStore, SessionStore, StoreBuilder, StoreHandle, StoreName, Stores,
+    WindowStore,
 };
 pub use streams_core::topology::{
     Consumed, OffsetReset, Partitions, Produced, Topic, Topics, Topology, TopologyError,
@@ -22,7 +23,10 @@ pub use streams_core::{
 };
 
 pub use crate::builder::StreamsBuilder;
-pub use crate::grouped::{CogroupedKStream, KGroupedStream, KGroupedTable};
+pub use crate::grouped::{
+    CogroupedKStream, KGroupedStream, KGroupedTable, SessionWindowedCogroupedKStream,
+    SessionWindowedKStream, TimeWindowedCogroupedKStream, TimeWindowedKStream,
+};
 pub use crate::options::TableJoined;
 pub use crate::options::{Auto, Grouped, Joined, Materialized, Repartitioned, auto};
 pub use crate::stream::{Emitter, KStream};

@@ -243,6 +243,14 @@ pub static KNOWN_KEYS: &[ConfigKey] = &{
         ),
         key(
             State,
+            "__emit.interval.ms.kstreams.windowed.aggregation__",
+            Millis { min: 0, max: EVER },
+            "1000",
+            "How often a windowed aggregation \
+            looks for windows that have closed, if it emits them then.",
+        ),
+        key(
+            State,
             "default.dsl.store",
             OneOf(&["rocksdb", "in_memory"]),
             "rocksdb",

@@ -67,6 +67,7 @@ fn read(values: &mut Values<'_>, config: &StreamsConfig) -> ResolvedConfig {
         state_dir_is_temporary,
         memory_budget_bytes,
         emit_on_commit,
+        windowed_emit_interval: values.millis("__emit.interval.ms.kstreams.windowed.aggregation__"),
         default_dsl_store: default_dsl_store(values),
         state_flush_interval: values.millis("state.flush.interval.ms"),
         state_cleanup_delay: values.millis("state.cleanup.delay.ms"),

@@ -61,6 +61,8 @@ pub struct ResolvedConfig {
     pub memory_budget_bytes: u64,
     /// Whether tables forward one change per key and commit.
     pub emit_on_commit: bool,
+    /// `__emit.interval.ms.kstreams.windowed.aggregation__`.
+    pub windowed_emit_interval: Duration,
     /// For stores that do not say it themselves.
     pub default_dsl_store: DslStore,
     /// Committed state that is only in memory, at most.

@@ -8,6 +8,7 @@ use streams_core::topology::{Consumed, Mistake, Node, Partitioner, Produced, Top
 use streams_core::{Data, SerdeRef};
 
 use super::{Graph, NodeId};
+use crate::grouped::{StoredWindows, WindowedParts};
 use crate::table::{Stored, TableParts, ValueGetter};
 
 /// What a lowering closure works with: the node in hand, and what was made of the nodes above it.
@@ -236,6 +237,19 @@ impl Lowering<'_> {
             }
         });
         TableParts { store, send_old: table.send_old, on_commit }
+    }
+
+    /// What the passes have decided for the table of windows in hand; `None` if it has no store.
+    pub(crate) fn windowed_parts<K: Data, A: Data>(&mut self) -> Option<WindowedParts<K, A>> {
+        let state = self.graph.state();
+        let table = state.tables.get(&self.at)?;
+        let stored: &StoredWindows<K, A> = table.stored.as_ref()?.downcast_ref()?;
+        Some(WindowedParts {
+            name: table.store.as_ref()?.to_string(),
+            stored: stored.clone(),
+            options: state.options,
+            send_old: table.send_old,
+        })
     }
 
     /// Tells how the table in hand is read; `None` if nobody asked for it.

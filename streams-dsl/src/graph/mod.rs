@@ -18,6 +18,7 @@ mod validate;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use streams_core::SerdeRef;
 use streams_core::config::TopologyOptimization;
@@ -62,6 +63,8 @@ pub(crate) struct BuildOptions {
     pub(crate) emit_on_commit: bool,
     /// Tables that do not say it themselves are kept in memory.
     pub(crate) in_memory: bool,
+    /// How often windows are looked for that have closed.
+    pub(crate) emit_interval: Option<Duration>,
     /// Generated names of topics and stores are mistakes.
     pub(crate) explicit_names: bool,
     /// Which rewrites make the topology cheaper.

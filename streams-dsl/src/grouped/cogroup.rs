@@ -4,15 +4,17 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use streams_core::processor::{Processor, ProcessorContext};
-use streams_core::stores::{Change, Held, KeyValueStore, StoreBuilder};
+use streams_core::stores::{Change, Held, KeyValueStore, SessionStore, StoreBuilder, WindowStore};
 use streams_core::topology::Node;
-use streams_core::{BoxError, Data};
+use streams_core::{BoxError, Data, SessionWindowed, Windowed};
 
 use super::aggregate::Aggregate;
 use super::stream::{KGroupedStream, Step};
+use super::windowed::{AnyTimeWindows, Declared, Merge, lower_sessions, lower_time_windows};
 use crate::graph::{Call, Graph, Kind, Lowering, NewNode, NodeId, NodeName, Origin, StoreName};
 use crate::options::{KeyValueKind, Materialized};
 use crate::table::{KTable, NewTable, TableParts, stored};
+use crate::windows::SessionWindows;
 
 /// Grouped streams whose records change one aggregate: made by [`KGroupedStream::cogroup`].
 ///
@@ -21,7 +23,7 @@ use crate::table::{KTable, NewTable, TableParts, stored};
 #[must_use = "a co-group without an aggregation does nothing"]
 pub struct CogroupedKStream<K, A> {
     pub(crate) graph: Graph,
-    init: Arc<dyn Fn() -> A + Send + Sync>,
+    pub(crate) init: Arc<dyn Fn() -> A + Send + Sync>,
     pub(crate) inputs: Vec<Arc<dyn CogroupInput<K, A>>>,
 }
 
@@ -157,6 +159,24 @@ pub(crate) trait CogroupInput<K, A>: Send + Sync {
     #[track_caller]
     fn keyed(&self, store: &StoreName) -> NodeId;
 
+    /// Adds its aggregation in windows, the `at`-th of all.
+    fn lower_time(
+        &self,
+        lowering: &mut Lowering<'_>,
+        at: usize,
+        windows: AnyTimeWindows,
+        parts: &Declared<WindowStore<K, A>, K, A>,
+    ) -> Node<Windowed<K>, Change<A>>;
+
+    /// Adds its aggregation in sessions, the `at`-th of all.
+    fn lower_sessions(
+        &self,
+        lowering: &mut Lowering<'_>,
+        at: usize,
+        windows: (&SessionWindows, &Arc<Merge<K, A>>),
+        parts: &Declared<SessionStore<K, A>, K, A>,
+    ) -> Node<SessionWindowed<K>, Change<A>>;
+
     /// Adds its aggregation without windows, the `at`-th of all.
     fn lower(
         &self,
@@ -180,6 +200,26 @@ impl<K: Data, V: Data, A: Data> CogroupInput<K, A> for InputOf<K, V, A> {
     #[track_caller]
     fn keyed(&self, store: &StoreName) -> NodeId {
         self.group.keyed(store)
+    }
+
+    fn lower_time(
+        &self,
+        lowering: &mut Lowering<'_>,
+        at: usize,
+        windows: AnyTimeWindows,
+        parts: &Declared<WindowStore<K, A>, K, A>,
+    ) -> Node<Windowed<K>, Change<A>> {
+        lower_time_windows(lowering, at, windows, parts.clone(), self.step.clone())
+    }
+
+    fn lower_sessions(
+        &self,
+        lowering: &mut Lowering<'_>,
+        at: usize,
+        (windows, merge): (&SessionWindows, &Arc<Merge<K, A>>),
+        parts: &Declared<SessionStore<K, A>, K, A>,
+    ) -> Node<SessionWindowed<K>, Change<A>> {
+        lower_sessions(lowering, at, windows, parts.clone(), (self.step.clone(), merge.clone()))
     }
 
     fn lower(

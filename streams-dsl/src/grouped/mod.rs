@@ -5,7 +5,13 @@ mod change_serde;
 mod cogroup;
 mod stream;
 mod table;
+mod windowed;
 
 pub use cogroup::CogroupedKStream;
 pub use stream::KGroupedStream;
 pub use table::KGroupedTable;
+pub use windowed::{
+    AnyTimeWindows, SessionWindowedCogroupedKStream, SessionWindowedKStream,
+    TimeWindowedCogroupedKStream, TimeWindowedKStream, WindowDefinition,
+};
+pub(crate) use windowed::{StoredWindows, WindowedParts};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::time::Duration;
 
-use streams_core::stores::{KeyValueStore, StoreName};
+use streams_core::stores::{KeyValueStore, SessionStore, StoreName, WindowStore};
 use streams_core::topology::Choice;
 use streams_core::{DefaultSerde, Serde};
 
@@ -11,6 +12,9 @@ use super::Auto;
 
 /// Options of a store without windows.
 pub struct KeyValueKind;
+
+/// Options of a store of windows or sessions.
+pub struct WindowKind;
 
 /// The store of a stateful operator. `Kind` decides which options exist.
 ///
@@ -30,6 +34,8 @@ pub(crate) struct StoreSettings {
     pub(crate) logging_disabled: bool,
     pub(crate) changelog: BTreeMap<String, String>,
     pub(crate) emit_on_commit: Option<bool>,
+    /// Of windows.
+    pub(crate) retention: Option<Duration>,
 }
 
 impl<K: 'static, V: 'static, Kind> Materialized<K, V, Kind> {
@@ -103,6 +109,31 @@ impl<K: DefaultSerde, V: DefaultSerde> From<StoreName<KeyValueStore<K, V>>>
     for Materialized<K, V, KeyValueKind>
 {
     fn from(name: StoreName<KeyValueStore<K, V>>) -> Self {
+        Self::from(name.as_str())
+    }
+}
+
+impl<K: 'static, V: 'static> Materialized<K, V, WindowKind> {
+    /// How long windows can be queried after they began, in stream time; a session after it ended.
+    /// By default as long as they take records, which is also the least.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.settings.retention = Some(retention);
+        self
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> From<StoreName<WindowStore<K, V>>>
+    for Materialized<K, V, WindowKind>
+{
+    fn from(name: StoreName<WindowStore<K, V>>) -> Self {
+        Self::from(name.as_str())
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> From<StoreName<SessionStore<K, V>>>
+    for Materialized<K, V, WindowKind>
+{
+    fn from(name: StoreName<SessionStore<K, V>>) -> Self {
         Self::from(name.as_str())
     }
 }

@@ -14,7 +14,7 @@ mod table_joined;
 pub use grouped::Grouped;
 pub use joined::Joined;
 pub(crate) use materialized::StoreSettings;
-pub use materialized::{KeyValueKind, Materialized};
+pub use materialized::{KeyValueKind, Materialized, WindowKind};
 pub use repartitioned::Repartitioned;
 pub(crate) use table_joined::KeyPartitioner;
 pub use table_joined::TableJoined;

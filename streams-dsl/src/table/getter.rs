@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streams_core::processor::StateAccess;
 use streams_core::stores::{
-    HandleMaker, Held, KeyValueStore, StoreBuilder, StoreConnections, StoreSet,
+    HandleMaker, Held, KeyValueStore, Store, StoreBuilder, StoreConnections, StoreHandle, StoreSet,
 };
 use streams_core::{BoxError, Data, Timestamp};
 
@@ -21,6 +21,10 @@ pub(crate) struct Getter<K, V> {
 
 type Read<K, V> =
     dyn Fn(&mut StateAccess<'_>, &K) -> Result<Option<Row<V>>, BoxError> + Send + Sync;
+
+/// Reads a key of a store.
+pub(crate) type ReadStore<S, K, V> =
+    fn(&mut StateAccess<'_>, &StoreHandle<S>, &K) -> Result<Option<Row<V>>, BoxError>;
 
 /// A value and its time.
 pub(crate) type Row<V> = (Held<V>, Timestamp);
@@ -68,12 +72,17 @@ impl<K: Data, V: Data> Getter<K, V> {
 impl<K: Data, V: Data> ValueGetter<K, V> {
     /// Reads the table's own store.
     pub(crate) fn of_store(store: StoreBuilder<KeyValueStore<K, V>>) -> Self {
+        Self::of(store, |state, handle, key| state.store(handle).get_held(key))
+    }
+
+    /// Reads the table's own store, of any kind.
+    pub(crate) fn of<S: Store>(store: StoreBuilder<S>, read: ReadStore<S, K, V>) -> Self {
         Self {
             connect: Arc::new(move |connections| {
                 let make = (&store).connect(connections);
                 Arc::new(move |stores| {
                     let handle = make(stores);
-                    Getter::new(move |state, key| state.store(&handle).get_held(key))
+                    Getter::new(move |state, key| read(state, &handle, key))
                 })
             }),
         }

@@ -162,6 +162,23 @@ impl<K: 'static, V: 'static> NewTable<K, V> {
     }
 }
 
+/// Adds a table whose keys have a window. `serdes` and the second part of `store` are missing if a
+/// mistake was found.
+#[track_caller]
+pub(crate) fn add_windowed_table<K: 'static, V: 'static, S: Send + Sync + 'static>(
+    graph: &Graph,
+    node: NewNode,
+    serdes: Option<(SerdeRef<K>, SerdeRef<V>)>,
+    store: (StoreName, Option<S>),
+) -> KTable<K, V> {
+    refuse_null_values::<V>(graph, node.call);
+    let (key, value) = serdes.unzip();
+    let node = graph.add(node.serdes(key, value));
+    let stored = store.1.map(|stored| Arc::new(stored) as ErasedStored);
+    graph.add_table(node, Origin::Own, Some(store.0), stored, true);
+    KTable::new(graph.clone(), node)
+}
+
 /// In a table null means "deleted", so a value cannot be null.
 fn refuse_null_values<V>(graph: &Graph, call: Call) {
     let value = std::any::type_name::<V>();

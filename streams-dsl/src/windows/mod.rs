@@ -1,7 +1,5 @@
 //! Which windows a record belongs to: definitions, and pure arithmetic behind them.
 
-#![allow(dead_code, reason = "the aggregations over these windows come next")]
-
 mod join_windows;
 mod session_windows;
 mod sliding_windows;
@@ -12,7 +10,10 @@ use std::time::Duration;
 
 pub use join_windows::JoinWindows;
 pub use session_windows::SessionWindows;
+pub(crate) use session_windows::{SessionSpans, merged, session_at};
+pub(crate) use sliding_windows::SlidingSpans;
 pub use sliding_windows::SlidingWindows;
+pub(crate) use time_windows::TimeSpans;
 pub use time_windows::TimeWindows;
 pub use unlimited_windows::UnlimitedWindows;
 

@@ -45,8 +45,9 @@ impl SessionWindows {
         self.grace
     }
 
-    pub(crate) fn inactivity_gap(&self) -> Duration {
-        self.gap
+    /// How long sessions have to be kept at least.
+    pub(crate) fn retention(&self) -> Duration {
+        self.gap.saturating_add(self.grace)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::graph::Call;
 /// A record that comes later than `grace` after the end of its window is dropped and counted; the
 /// grace period is zero unless given. Times are whole milliseconds.
 ///
-/// ```ignore
+/// ```
 /// # use std::time::Duration;
 /// # use streams_dsl::prelude::*;
 /// # let builder = StreamsBuilder::new();
@@ -100,6 +100,12 @@ impl TimeSpans {
             .take_while(move |start| *start <= time)
     }
 
+    /// The start of the earliest window that ends after `time`.
+    pub(crate) fn first_open_after(self, time: i64) -> i64 {
+        let behind = time.saturating_sub(self.size);
+        if behind < 0 { 0 } else { (behind / self.advance + 1).saturating_mul(self.advance) }
+    }
+
     /// The window that begins at `start`. It ends with time itself at the latest.
     pub(crate) fn window(self, start: i64) -> TimeWindow {
         let end = start.saturating_add(self.size);
@@ -145,6 +151,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_first_open_window_is_the_first_that_ends_later(
+            size in 1..100_i64, advance in 1..100_i64, time in 0..1000_i64,
+        ) {
+            let spans = TimeSpans { size, advance: advance.min(size) };
+            let first = (0..).step_by(spans.advance as usize).find(|start| start + size > time);
+            prop_assert_eq!(Some(spans.first_open_after(time)), first);
+        }
+
         #[test]
         fn the_windows_of_a_time_are_those_that_hold_it(
             size in 1..100_i64, advance in 1..100_i64, time in 0..1000_i64,

@@ -17,6 +17,7 @@ mod table_groups;
 mod table_joins;
 mod tables;
 mod validation;
+mod windows;
 
 use streams_dsl::StreamsBuilder;
 use streams_test::TopologyTestDriver;

@@ -121,6 +121,12 @@ impl<S: Shape, K: Data, V: Data> SegmentedInstance<S, K, V> {
         }
     }
 
+    /// Whether rows of `time` are gone once one of `written` is written.
+    #[inline]
+    pub(super) fn is_gone_after(&self, time: i64, written: i64) -> bool {
+        time < self.segments.oldest_kept_ms(written.max(self.observed))
+    }
+
     #[inline]
     pub(super) fn is_visible(&self, time: i64) -> bool {
         time >= self.segments.oldest_visible_ms(self.observed)

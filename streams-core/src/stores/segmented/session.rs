@@ -152,6 +152,12 @@ macro_rules! reads {
             Timestamp::from_millis(self.instance.observed)
         }
 
+        /// Whether a session that ends at `time` is gone once one at `written` is written, for
+        /// [`by_time`](crate::stores::StoreHandle::by_time) too.
+        pub fn is_gone_after(&self, time: Timestamp, written: Timestamp) -> bool {
+            self.instance.is_gone_after(time.as_millis(), written.as_millis())
+        }
+
         /// How many sessions there are, roughly; expired ones that were not removed yet included.
         pub fn approximate_len(&self) -> u64 {
             self.instance.approximate_len()
@@ -294,7 +300,8 @@ macro_rules! cursors {
 
             /// All sessions that end within `ends`, by end, start and key: for emitting sessions
             /// that have closed. Nothing if the store is not
-            /// [`time_ordered`](crate::stores::StoreBuilder::time_ordered).
+            /// [`time_ordered`](crate::stores::StoreBuilder::time_ordered). What has expired is there until
+            /// its segment goes.
             pub fn by_time(&self, ends: impl RangeBounds<Timestamp>) -> Cursor<$store> {
                 Cursor::new(*self, SegmentedWalk::by_time(ends))
             }

@@ -227,7 +227,12 @@ impl<S: Shape, K: Data, V: Data> SegmentedInstance<S, K, V> {
             return;
         }
         let (from, to) = walk.times;
-        let from = from.max(self.segments.oldest_visible_ms(self.observed)).max(0);
+        let oldest = match walk.keys {
+            // What closes may expire with the write that closes it.
+            Keys::ByTime => self.segments.oldest_kept_ms(self.observed),
+            _ => self.segments.oldest_visible_ms(self.observed),
+        };
+        let from = from.max(oldest).max(0);
         let to = to.min(self.observed);
         walk.times = (from, to);
         if from <= to {

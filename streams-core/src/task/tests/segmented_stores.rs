@@ -235,10 +235,15 @@ struct WindowModel {
 impl WindowModel {
     /// In the store's order.
     fn rows(&self, wanted: impl Fn(&str, i64) -> bool) -> Vec<(String, i64, u32, i64)> {
+        self.kept(|key, start| visible(start, self.observed) && wanted(key, start))
+    }
+
+    /// In the index by time a row is there until its segment goes.
+    fn kept(&self, wanted: impl Fn(&str, i64) -> bool) -> Vec<(String, i64, u32, i64)> {
         let rows = self
             .rows
             .iter()
-            .filter(|((start, key), _)| visible(*start, self.observed) && wanted(key, *start));
+            .filter(|((start, key), _)| live(*start, self.observed) && wanted(key, *start));
         let mut rows: Vec<_> = rows
             .map(|((start, key), (value, time))| (key.clone(), *start, *value, *time))
             .collect();
@@ -361,7 +366,7 @@ fn run_on_windows(mut machine: Machine<WindowModel>, step: OnWindows) -> Machine
                 let cursor = s.by_time(at(from)..at(to));
                 if reverse { cursor.rev() } else { cursor }
             });
-            let mut expected = machine.model.now.rows(|_, start| from <= start && start < to);
+            let mut expected = machine.model.now.kept(|_, start| from <= start && start < to);
             expected.sort_by_key(|(key, start, ..)| (*start, key.clone()));
             if reverse {
                 expected.reverse();
@@ -406,7 +411,7 @@ proptest! {
         let rows = machine.rows::<Windows>(|s| s.all());
         prop_assert_eq!(window_rows(rows), machine.model.now.rows(|_, _| true));
         let rows = machine.rows::<Windows>(|s| s.by_time(..));
-        let mut expected = machine.model.now.rows(|_, _| true);
+        let mut expected = machine.model.now.kept(|_, _| true);
         expected.sort_by_key(|(key, start, ..)| (*start, key.clone()));
         prop_assert_eq!(window_rows(rows), expected);
     }
@@ -434,11 +439,14 @@ struct SessionModel {
 impl SessionModel {
     /// By end, start and key.
     fn rows(&self, wanted: impl Fn(&str, i64, i64) -> bool) -> Vec<(String, i64, i64, u32)> {
+        self.kept(|key, start, end| visible(end, self.observed) && wanted(key, start, end))
+    }
+
+    /// In the index by time a row is there until its segment goes.
+    fn kept(&self, wanted: impl Fn(&str, i64, i64) -> bool) -> Vec<(String, i64, i64, u32)> {
         self.rows
             .iter()
-            .filter(|((end, start, key), _)| {
-                visible(*end, self.observed) && wanted(key, *start, *end)
-            })
+            .filter(|((end, start, key), _)| live(*end, self.observed) && wanted(key, *start, *end))
             .map(|((end, start, key), value)| (key.clone(), *start, *end, *value))
             .collect()
     }
@@ -519,7 +527,7 @@ fn run_on_sessions(mut machine: Machine<SessionModel>, step: OnSessions) -> Mach
         OnSessions::ByTime(a, b) => {
             let (from, to) = (a.min(b) * TICK_MS, a.max(b) * TICK_MS);
             let rows = machine.rows::<Sessions>(|s| s.by_time(at(from)..=at(to)));
-            let expected = machine.model.now.rows(|_, _, end| from <= end && end <= to);
+            let expected = machine.model.now.kept(|_, _, end| from <= end && end <= to);
             assert_eq!(session_rows(rows), expected);
         }
         OnSessions::Life(life) => return machine.live(&life),
@@ -553,7 +561,7 @@ proptest! {
         }
         machine = machine.live(&Life::Restore);
         let rows = machine.rows::<Sessions>(|s| s.by_time(..));
-        prop_assert_eq!(session_rows(rows), machine.model.now.rows(|_, _, _| true));
+        prop_assert_eq!(session_rows(rows), machine.model.now.kept(|_, _, _| true));
         let mut rows = session_rows(machine.rows::<Sessions>(|s| s.all()));
         rows.sort_by_key(|(key, start, end, _)| (*end, *start, key.clone()));
         prop_assert_eq!(rows, machine.model.now.rows(|_, _, _| true));

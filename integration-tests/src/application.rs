@@ -35,7 +35,16 @@ impl Application {
 
     fn start_with(program: &str, environment: &[(&str, &str)], log: Option<&Path>) -> Self {
         let mut command = Command::new(program);
-        command.envs(environment.iter().copied()).stdout(Stdio::piped());
+        command.envs(environment.iter().copied());
+        Self::run(command, log)
+    }
+
+    /// Starts a command; its standard input stays open until [`close_input`](Self::close_input).
+    ///
+    /// # Panics
+    /// If it cannot be started, or the log not be written.
+    pub fn run(mut command: Command, log: Option<&Path>) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(log) = log {
             let file = OpenOptions::new().create(true).append(true).open(log);
             command.stderr(file.expect("the log of the application can be written"));
@@ -51,6 +60,11 @@ impl Application {
             }
         });
         Self { child, lines, log: log.map(Path::to_owned) }
+    }
+
+    /// Tells a program that reads its standard input that there is no more.
+    pub fn close_input(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// Its process id.

@@ -56,6 +56,8 @@ fn topics_are_made_and_described(kafka: &Kafka) {
     assert_eq!((described[0].partitions, described[1].partitions), (1, 3));
     assert!(!described[0].id.is_nil() && described[0].id != described[1].id);
     assert!(wait(admin.describe_topics(vec![])).unwrap().is_empty());
+    let listed = wait(admin.list_topics()).unwrap();
+    assert!(listed.contains(&a) && listed.contains(&b), "{listed:?}");
 }
 
 fn what_is_wrong_with_a_topic_is_told_of_that_topic(kafka: &Kafka) {

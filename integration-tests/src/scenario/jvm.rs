@@ -21,12 +21,7 @@ impl Jvm {
     /// # Panics
     /// If that fails; with what was said.
     pub fn start() -> Self {
-        let directory = compiled();
-        let classes = format!("{0}/classes:{0}/lib/*", directory.display());
-        let mut child = Command::new("java")
-            // One of few threads, that starts fast.
-            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g", "-cp", &classes])
-            .arg("oracle.Main")
+        let mut child = java("oracle.Main")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -81,6 +76,20 @@ impl Drop for Jvm {
         drop(self.requests.take());
         let _ = self.child.wait();
     }
+}
+
+/// A class of `integration-tests/jvm`, to be run. Compiles all of them if that was not done before.
+///
+/// # Panics
+/// If that fails; with what was said.
+pub fn java(class: &str) -> Command {
+    let directory = compiled();
+    let classes = format!("{0}/classes:{0}/lib/*", directory.display());
+    let mut command = Command::new("java");
+    // One of few threads, that starts fast.
+    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g", "-cp", &classes]);
+    command.arg(class);
+    command
 }
 
 /// Where the compiled program is: in the cache, by the hash of its sources.

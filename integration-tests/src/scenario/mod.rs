@@ -21,7 +21,7 @@ pub use compare::difference;
 pub use differential::{Failure, Outcome, differential};
 pub use expr::{Expr, Show, Text};
 pub use generate::generate;
-pub use jvm::Jvm;
+pub use jvm::{Jvm, java};
 pub use language::{Input, Op, Scenario, Step};
 pub use run::run;
 pub use shrink::shrink;

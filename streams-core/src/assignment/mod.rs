@@ -6,6 +6,8 @@
 pub mod assignor;
 pub mod partition_counts;
 pub mod plan;
+pub mod topic_pattern;
 
 pub use partition_counts::{PartitionPlan, PlanError};
 pub use plan::{GroupTopology, InternalTopic, SubtopologyTopics};
+pub use topic_pattern::TopicPattern;

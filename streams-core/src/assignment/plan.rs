@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::topic_pattern::TopicPattern;
+
 /// The topics of all sub-topologies of one application. Every member derives it from its own
 /// topology; the leader's one decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct SubtopologyTopics {
     pub subtopology: u32,
     /// Users' topics that it reads. They must exist.
     pub source_topics: BTreeSet<Arc<str>>,
+    /// Users' topics that it reads if they exist; see [`GroupTopology::resolved`].
+    pub patterns: Vec<TopicPattern>,
     /// Internal topics that it reads.
     pub repartition_sources: BTreeMap<Arc<str>, InternalTopic>,
     /// Internal topics that it writes and some sub-topology reads.
@@ -58,6 +62,10 @@ impl GroupTopology {
         for sub in &self.subtopologies {
             hash.number(u64::from(sub.subtopology));
             hash.names(sub.source_topics.iter());
+            let patterns: Vec<Arc<str>> = sub.patterns.iter().map(|p| p.as_str().into()).collect();
+            if !patterns.is_empty() {
+                hash.names(patterns.iter());
+            }
             hash.names(sub.repartition_sources.keys());
             for topic in sub.repartition_sources.values() {
                 hash.number(topic.partitions.map_or(0, |n| u64::from(n.unsigned_abs())));

@@ -320,6 +320,9 @@ pub trait Admin: Send {
     /// Describes topics; a missing one is [`UnknownTopic`](super::ClientErrorKind::UnknownTopic).
     fn describe_topics(&mut self, topics: Vec<Arc<str>>) -> Call<Each<TopicDescription>>;
 
+    /// The names of all topics that this principal may see.
+    fn list_topics(&mut self) -> Call<Vec<Arc<str>>>;
+
     /// Makes topics; one that is there is [`TopicExists`](super::ClientErrorKind::TopicExists).
     fn create_topics(&mut self, topics: Vec<NewTopic>) -> Call<Each<()>>;
 

@@ -181,6 +181,15 @@ impl ResolvedConfig {
         settings
     }
 
+    /// How often it is looked whether topics have changed: `metadata.max.age.ms`.
+    pub fn metadata_max_age(&self) -> Duration {
+        let settings = self.client_settings.of(ClientScope::Admin);
+        let given = settings.iter().find(|(name, _)| name == "metadata.max.age.ms");
+        // What is no number, librdkafka refuses.
+        let millis = given.and_then(|(_, value)| value.parse().ok());
+        Duration::from_millis(millis.unwrap_or(300_000))
+    }
+
     /// How long a rebalance waits for a member.
     pub fn rebalance_timeout(&self) -> Duration {
         self.max_poll_interval

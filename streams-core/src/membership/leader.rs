@@ -21,6 +21,9 @@ pub type Subscriptions = BTreeMap<Arc<str>, Result<Subscription, MessageError>>;
 
 /// The leader's work in one generation.
 pub struct LeaderRound {
+    /// As it was declared.
+    declared: Arc<GroupTopology>,
+    /// With the topics that its patterns match.
     topology: Arc<GroupTopology>,
     subscriptions: Subscriptions,
     standby_replicas: usize,
@@ -54,6 +57,7 @@ pub struct LeaderResult {
 }
 
 enum Work {
+    List(Option<Call<Vec<Arc<str>>>>),
     Describe(Option<(Vec<Arc<str>>, Call<Each<TopicDescription>>)>),
     Create(Vec<NewTopic>, Option<Call<Each<()>>>),
 }
@@ -70,10 +74,11 @@ impl LeaderRound {
         let decode =
             |(id, bytes): &(String, Vec<u8>)| (Arc::from(id.as_str()), Subscription::decode(bytes));
         Self {
+            declared: config.topology.clone(),
             topology: config.topology.clone(),
             subscriptions: members.iter().map(decode).collect(),
             standby_replicas: config.standby_replicas,
-            work: Work::Describe(None),
+            work: Work::List(None),
             backoff: Backoff::new(config),
             retry_at: None,
             give_up_at: now + config.max_poll_interval / 2,
@@ -97,6 +102,7 @@ impl LeaderRound {
             }
             self.retry_at = None;
             let step = match &mut self.work {
+                Work::List(_) => self.list(admin),
                 Work::Describe(_) => self.describe(admin),
                 Work::Create(..) => self.create(admin),
             };
@@ -105,7 +111,7 @@ impl LeaderRound {
                 Ok(None) => {}
                 Err(Setback::Refuse(error, text)) => return self.refuse_all(error, &text),
                 Err(Setback::Retry(obstacle)) => {
-                    self.work = Work::Describe(None);
+                    self.work = Work::List(None);
                     self.obstacle = obstacle;
                     self.retry_at = Some(now + self.backoff.wait());
                 }
@@ -116,6 +122,21 @@ impl LeaderRound {
     /// When to step again, if no answer comes before.
     pub fn next(&self) -> Option<Instant> {
         Some(self.retry_at.map_or(self.give_up_at, |at| at.min(self.give_up_at)))
+    }
+
+    /// Finds the topics that patterns match, if there are patterns.
+    fn list(&mut self, admin: &mut dyn Admin) -> Result<Option<LeaderProgress>, Setback> {
+        if self.declared.has_patterns() {
+            let Work::List(started) = &mut self.work else { return Ok(None) };
+            let call = started.get_or_insert_with(|| admin.list_topics());
+            let Some(answer) = call.try_take() else {
+                return Ok(Some(LeaderProgress::Waiting));
+            };
+            let topics = answer.map_err(|e| setback("list topics", &e))?;
+            self.topology = Arc::new(self.declared.resolved(topics.iter()));
+        }
+        self.work = Work::Describe(None);
+        Ok(None)
     }
 
     fn describe(&mut self, admin: &mut dyn Admin) -> Result<Option<LeaderProgress>, Setback> {
@@ -194,6 +215,7 @@ impl LeaderRound {
     fn share_out(&self, plan: &PartitionPlan) -> LeaderProgress {
         let view = GroupView {
             topology: &self.topology,
+            fingerprint: self.declared.fingerprint(),
             plan,
             subscriptions: &self.subscriptions,
             standby_replicas: self.standby_replicas,

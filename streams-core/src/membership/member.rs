@@ -59,6 +59,8 @@ pub struct Member {
     goodbye: Option<Call<()>>,
     /// While we lead: whether the users' topics are still as they were when tasks were made.
     watch: Option<TopicWatch>,
+    /// Patterns match topics that the broker was not told of yet.
+    join_again: bool,
     leads: bool,
 }
 
@@ -129,6 +131,7 @@ impl Member {
             last_step: None,
             goodbye: None,
             watch: None,
+            join_again: false,
             leads: false,
             config,
             transport,
@@ -261,6 +264,9 @@ impl Member {
     }
 
     fn watch_topics(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Stable) && std::mem::take(&mut self.join_again) {
+            return self.start_join(now);
+        }
         let Some(watch) = self.watch.as_mut().filter(|_| matches!(self.phase, Phase::Stable))
         else {
             return;

@@ -17,7 +17,10 @@ use crate::task_id::TaskId;
 /// Everything that the leader knows.
 #[derive(Clone, Copy)]
 pub(super) struct GroupView<'a> {
+    /// With the topics that its patterns match.
     pub(super) topology: &'a GroupTopology,
+    /// Of the topology as it was declared.
+    pub(super) fingerprint: u64,
     pub(super) plan: &'a PartitionPlan,
     pub(super) subscriptions: &'a Subscriptions,
     pub(super) standby_replicas: usize,
@@ -87,7 +90,7 @@ impl<'a> GroupView<'a> {
 
     /// Members that run the leader's topology, and what they keep unless it has to move.
     fn candidates(&self, owners: &Owners<'_>) -> BTreeMap<Arc<str>, Candidate> {
-        let topology = self.topology.fingerprint();
+        let topology = self.fingerprint;
         let eligible = self.readable().filter(|(_, s)| s.topology == topology);
         let candidate = |(id, s): (&Arc<str>, &Subscription)| {
             let owned = s.owned.iter().filter(|task| owners.owner(task) == Some(id)).copied();
@@ -212,7 +215,13 @@ mod tests {
         standby_replicas: usize,
     ) -> BTreeMap<String, AssignmentMessage> {
         let (topology, plan) = (topology(), plan());
-        let view = GroupView { topology: &topology, plan: &plan, subscriptions, standby_replicas };
+        let view = GroupView {
+            topology: &topology,
+            fingerprint: topology.fingerprint(),
+            plan: &plan,
+            subscriptions,
+            standby_replicas,
+        };
         share_out(view).into_iter().map(|(id, m)| (id.to_string(), m)).collect()
     }
 
@@ -290,6 +299,7 @@ mod tests {
         let (topology, plan) = (topology(), plan());
         let view = GroupView {
             topology: &topology,
+            fingerprint: topology.fingerprint(),
             plan: &plan,
             subscriptions: &group,
             standby_replicas: 0,

@@ -307,6 +307,7 @@ fn membership_config(shared: &InstanceShared, index: usize) -> MembershipConfig 
     );
     membership.member_id = shared.directory().member_id(index).map(Arc::from);
     membership.on_disk = shared.tasks_on_disk();
+    membership.topic_refresh_interval = config.metadata_max_age();
     membership.instance_id =
         config.group_instance_id.as_ref().map(|id| format!("{id}-{}", index + 1));
     membership.session_timeout = config.session_timeout;

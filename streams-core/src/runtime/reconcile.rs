@@ -59,7 +59,8 @@ impl StreamThread {
         }
         // A task that came back before it was released is not released after all.
         self.revoking.retain(|id| !assignment.active.contains(id));
-        for id in revoked {
+        let changed = assignment.active.iter().filter(|id| self.reads_others(**id, &assignment));
+        for id in revoked.into_iter().chain(changed.copied().collect::<Vec<_>>()) {
             self.revoke(id);
         }
         for (id, task) in &mut self.tasks {
@@ -130,6 +131,11 @@ impl StreamThread {
                 task.close();
                 tracing::info!(thread = %self.name, task = %id, "released");
             }
+            // Ours still: it was released to be made anew with other inputs.
+            let kept = self.assignment.as_ref().filter(|a| a.active.contains(&id));
+            if let Some(assignment) = kept.filter(|_| self.stopping.is_none()) {
+                self.creating.insert(id, self.creation(id, assignment));
+            }
             self.progress = true;
         }
         if self.acknowledge && self.revoking.is_empty() {
@@ -141,9 +147,19 @@ impl StreamThread {
     }
 
     fn creation(&self, id: TaskId, assignment: &Assignment) -> TaskCreation {
+        TaskCreation::new(self.plan(id, assignment))
+    }
+
+    fn plan(&self, id: TaskId, assignment: &Assignment) -> TaskPlan {
         let counts = &assignment.partition_counts;
-        let plan = TaskPlan::new(&self.shared.topology, &self.shared.config, id, counts);
-        TaskCreation::new(plan)
+        TaskPlan::new(&self.shared.topology, &self.shared.config, id, counts)
+    }
+
+    /// Whether a task that we have or make reads other partitions than it should from now on.
+    fn reads_others(&self, id: TaskId, assignment: &Assignment) -> bool {
+        let plan = self.plan(id, assignment);
+        self.tasks.get(&id).is_some_and(|task| !task.reads(&plan))
+            || self.creating.get(&id).is_some_and(|creation| !creation.reads(&plan))
     }
 
     /// Does to the running tasks what the table says follows `event`.

@@ -17,6 +17,7 @@ use super::instance::InstanceShared;
 use super::partition_group::{Choice, Head, MaxTaskIdle, choose};
 use super::record_collector::{Collector, Lent};
 use super::task_creation::ReadyTask;
+use super::task_plan::TaskPlan;
 use crate::client::{FetchSlot, FetchedBatch, Fetcher, Tag};
 use crate::error::StreamsError;
 use crate::record::Timestamp;
@@ -59,6 +60,12 @@ pub(crate) struct TaskContext<'a> {
 }
 
 impl StreamTask {
+    /// Whether it reads what `plan` says: topics that match a pattern come and go.
+    pub(crate) fn reads(&self, plan: &TaskPlan) -> bool {
+        let partitions = self.inputs.iter().map(|input| &input.plan.partition);
+        partitions.eq(plan.inputs.iter().map(|input| &input.partition))
+    }
+
     /// Wires the processors and begins to read the inputs.
     pub(crate) fn open(ready: ReadyTask, cx: TaskContext<'_>) -> Result<Self, StreamsError> {
         let ReadyTask { plan, storage, stores, positions } = ready;

@@ -101,6 +101,12 @@ impl TaskCreation {
         self.plan.id
     }
 
+    /// Whether its task will read what `plan` says.
+    pub(crate) fn reads(&self, plan: &TaskPlan) -> bool {
+        let partitions = self.plan.inputs.iter().map(|input| &input.partition);
+        partitions.eq(plan.inputs.iter().map(|input| &input.partition))
+    }
+
     /// Whether its stores are with the restorer.
     pub(crate) fn is_restoring(&self) -> bool {
         matches!(self.stage, Stage::Restoring)

@@ -34,7 +34,7 @@ impl TaskPlan {
         partition_counts: &BTreeMap<Arc<str>, i32>,
     ) -> Self {
         let application_id = &config.application_id;
-        let topics = topology.source_topics(id.subtopology, application_id);
+        let topics = topology.topics_among(id.subtopology, application_id, partition_counts);
         let has_partition = |topic: &Arc<str>| {
             partition_counts.get(topic).is_some_and(|count| id.partition < *count)
         };

@@ -14,6 +14,7 @@ use super::graph::{
 use super::produced::{Produced, Target};
 use super::topic::Topics;
 use super::validate;
+use crate::assignment::TopicPattern;
 use crate::processor::{
     Data, FixedKeyInit, FixedKeyNode, FixedKeyProcessor, Processor, ProcessorInit,
 };
@@ -93,7 +94,15 @@ impl TopologyBuilder {
             Topics::List(topics) => {
                 SourceTopics::List(topics.iter().map(|topic| topic.as_str().into()).collect())
             }
-            Topics::Pattern(regex) => SourceTopics::Pattern(regex.clone()),
+            Topics::Pattern(regex) => match TopicPattern::new(regex) {
+                Ok(pattern) => SourceTopics::Pattern(pattern),
+                Err(error) => {
+                    self.mistake(format!(
+                        "source `{name}` has a pattern that is no regular expression: {error}"
+                    ));
+                    SourceTopics::List(Vec::new())
+                }
+            },
         };
         let reset = consumed.reset;
         let spec = SourceSpec::of(consumed);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::builder::TopologyBuilder;
 use super::consumed::OffsetReset;
+use crate::assignment::TopicPattern;
 use crate::stores::StoreDeclaration;
 use crate::task::{NodeFactory, QueueFactory};
 
@@ -54,7 +55,7 @@ pub(crate) enum NodeKind {
 /// What a source reads, undecorated.
 pub(crate) enum SourceTopics {
     List(Vec<Arc<str>>),
-    Pattern(String),
+    Pattern(TopicPattern),
 }
 
 #[derive(Clone)]
@@ -116,6 +117,26 @@ impl Topology {
             .collect()
     }
 
+    /// The topics that a sub-topology reads if the topics of the cluster are `counts`, as the
+    /// broker knows them: those it names, and those that its patterns match.
+    pub fn topics_among(
+        &self,
+        subtopology: u32,
+        application_id: &str,
+        counts: &BTreeMap<Arc<str>, i32>,
+    ) -> Vec<Arc<str>> {
+        let named = self.source_topics(subtopology, application_id);
+        let Some(sub) = self.subtopology(subtopology).filter(|_| self.0.has_patterns()) else {
+            return named;
+        };
+        let reads = |topic: &&Arc<str>| {
+            let source = self.0.source_of(topic, application_id);
+            let matched = source.is_some_and(|source| sub.nodes.contains(&source));
+            matched && !named.contains(*topic) && !self.0.is_internal(topic, application_id)
+        };
+        named.iter().chain(counts.keys().filter(reads)).cloned().collect()
+    }
+
     /// Where the source of `topic` (as the broker knows it) starts without a committed position,
     /// if it says so itself.
     pub fn offset_reset(&self, topic: &str, application_id: &str) -> Option<OffsetReset> {
@@ -146,6 +167,21 @@ impl Graph {
         }
     }
 
+    fn has_patterns(&self) -> bool {
+        let is_pattern = |node: &NodeSpec| {
+            matches!(&node.kind, NodeKind::Source { topics: SourceTopics::Pattern(_), .. })
+        };
+        self.nodes.iter().any(is_pattern)
+    }
+
+    /// Whether `topic` (as the broker knows it) is one of the application's own.
+    fn is_internal(&self, topic: &str, application_id: &str) -> bool {
+        let Some(base) = undecorated(topic, application_id) else { return false };
+        let store = base.strip_suffix("-changelog");
+        self.internal_topics.contains_key(base)
+            || store.is_some_and(|store| self.stores.iter().any(|s| **s.name() == *store))
+    }
+
     /// The source that reads `topic` (as the broker knows it).
     pub(crate) fn source_of(&self, topic: &str, application_id: &str) -> Option<usize> {
         let reads = |name: &str| {
@@ -153,7 +189,14 @@ impl Graph {
         };
         let internal = undecorated(topic, application_id)
             .filter(|base| self.internal_topics.contains_key(*base));
-        internal.and_then(reads).or_else(|| reads(topic))
+        let matches = |node: &usize| match &self.nodes[*node].kind {
+            NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => {
+                pattern.matches(topic)
+            }
+            _ => false,
+        };
+        let by_pattern = || (0..self.nodes.len()).find(matches);
+        internal.and_then(reads).or_else(|| reads(topic)).or_else(by_pattern)
     }
 
     /// The topics of a node, undecorated; none if it is no source, or reads a pattern.

@@ -70,6 +70,9 @@ fn topics_of(
                     }
                 }
             }
+            NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => {
+                topics.patterns.push(pattern.clone());
+            }
             NodeKind::Sink { topic: Some(topic) } if graph.internal_topics.contains_key(topic) => {
                 topics.repartition_sinks.insert(graph.decorated(topic, application_id));
             }

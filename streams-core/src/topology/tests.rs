@@ -222,8 +222,22 @@ fn a_store_by_name_must_be_declared_with_the_same_types() {
 }
 
 #[test]
-fn a_pattern_is_refused_and_not_silently_ignored() {
+fn a_pattern_has_to_be_a_regular_expression() {
     let mut builder = Topology::builder();
-    let _: Text = builder.add_source("source", super::Topics::pattern("orders-.*"));
-    assert!(mistakes(builder.build())[0].0.contains("list the topics"));
+    let _: Text = builder.add_source("source", super::Topics::pattern("orders-("));
+    assert!(mistakes(builder.build())[0].0.contains("no regular expression"));
+}
+
+#[test]
+fn a_pattern_reads_what_no_other_source_names() {
+    let mut builder = Topology::builder();
+    let _: Text = builder.add_source("some", super::Topics::pattern("(app-)?orders-.*"));
+    let _: Text = builder.add_source("one", "orders-us");
+    let topology = builder.build().unwrap();
+    let topics = ["app-orders-eu", "orders-asia", "orders-us", "other"];
+    let counts = topics.iter().map(|topic| (Arc::from(*topic), 1)).collect();
+    let read = |sub| topology.topics_among(sub, "app", &counts);
+    assert_eq!(read(0), ["app-orders-eu".into(), "orders-asia".into()]);
+    assert_eq!(read(1), ["orders-us".into()]);
+    assert_eq!(topology.offset_reset("orders-asia", "app"), None);
 }

@@ -59,8 +59,9 @@ impl<K, V> Copy for Topic<K, V> {}
 pub enum Topics {
     /// These.
     List(Vec<String>),
-    /// All topics whose whole name the regular expression matches. Not supported yet: an error of
-    /// `build()`.
+    /// All topics whose whole name the regular expression matches, also those that are made
+    /// later: they are found within `metadata.max.age.ms`. Topics that another source names, the
+    /// application's internal topics and Kafka's own (`__..`) are left out.
     Pattern(String),
 }
 

@@ -43,6 +43,10 @@ impl Admin for EmbeddedAdmin {
         self.each(Step::DescribeTopics, topics, |cluster, name| cluster.describe(&name))
     }
 
+    fn list_topics(&mut self) -> Call<Vec<Arc<str>>> {
+        self.cluster.request(&self.wake, Step::DescribeTopics, "", |cluster| Ok(cluster.names()))
+    }
+
     fn create_topics(&mut self, topics: Vec<NewTopic>) -> Call<Each<()>> {
         self.each(Step::CreateTopics, topics, |cluster, topic| cluster.create_topic(&topic))
     }

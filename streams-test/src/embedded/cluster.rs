@@ -334,6 +334,10 @@ impl Cluster {
         self.topics().get(name).cloned()
     }
 
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        self.topics().keys().cloned().collect()
+    }
+
     pub(super) fn describe(&self, name: &str) -> Result<TopicDescription, ClientError> {
         self.topics()
             .get_key_value(name)

@@ -72,6 +72,7 @@ impl Setup {
         for (name, &count) in &self.partitions {
             users.insert(self.topic_name(name), count);
         }
+        let group = group.resolved(users.keys());
         for sub in &group.subtopologies {
             sub.source_topics.iter().for_each(|topic| {
                 users.entry(topic.clone()).or_insert(1);

@@ -71,8 +71,9 @@ impl TaskInstance {
                 tag: Tag::NONE,
             }));
         }
-        let topics = setup.topology.source_topics(id.subtopology, app).into_iter();
+        let topics = setup.topology.topics_among(id.subtopology, app, &layout.counts);
         let inputs: Vec<Input> = topics
+            .into_iter()
             .filter(|topic| layout.counts.get(topic).is_some_and(|&count| count > id.partition))
             .map(|topic| Input::new(TopicPartition::new(topic, id.partition)))
             .collect();

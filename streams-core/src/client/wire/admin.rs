@@ -44,6 +44,16 @@ impl Admin for WireAdmin {
         self.tasks.start(async move { describe_topics(&cluster, topics).await })
     }
 
+    fn list_topics(&mut self) -> Call<Vec<Arc<str>>> {
+        let cluster = self.cluster.clone();
+        self.tasks.start(async move {
+            let deadline = cluster.deadline();
+            let attempt = async || cluster.all_topics(deadline).await;
+            let topics = retrying(cluster.settings.backoff(), deadline, attempt);
+            topics.await.map_err(|failure| failure.error)
+        })
+    }
+
     fn create_topics(&mut self, topics: Vec<NewTopic>) -> Call<Each<()>> {
         let cluster = self.cluster.clone();
         self.tasks.start(async move { create_topics(&cluster, &topics).await })

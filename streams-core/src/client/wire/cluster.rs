@@ -139,6 +139,15 @@ impl Cluster {
         self.refresh(names, deadline).await
     }
 
+    /// The names of all topics.
+    pub(super) async fn all_topics(&self, deadline: Instant) -> Result<Vec<Arc<str>>, Failure> {
+        let connection = self.any(deadline).await?;
+        let request = MetadataRequestData { topics: None, ..Default::default() };
+        let answer = connection.ask(deadline, |_| request).await?;
+        let names = answer.topics.iter().filter_map(|topic| topic.name.as_ref());
+        Ok(names.map(|name| Arc::from(name.as_str())).collect())
+    }
+
     /// Asks some broker for metadata.
     async fn refresh(&self, names: &[Arc<str>], deadline: Instant) -> Result<Topics, Failure> {
         let connection = self.any(deadline).await?;

@@ -161,14 +161,21 @@ impl Member {
         if message.follow_up {
             self.heartbeat.hurry(now);
         }
-        let users = source_topics(&self.config.topology).into_iter().cloned();
+        let topology = self.config.topology.resolved(message.partition_counts.keys());
+        let users = source_topics(&topology).into_iter().cloned();
         let counted = |topic: Arc<str>| {
             let count = *message.partition_counts.get(&topic)?;
             Some((topic, count))
         };
         self.watch = self.leads.then(|| {
-            TopicWatch::new(self.config.topic_refresh_interval, users.filter_map(counted), now)
+            let interval = self.config.topic_refresh_interval;
+            let declared = self.config.topology.clone();
+            TopicWatch::new(declared, interval, users.filter_map(counted), now)
         });
+        let known = self.topics.len();
+        self.topics.extend(source_topics(&topology).into_iter().cloned());
+        // The broker keeps committed positions of topics that it was told of.
+        self.join_again |= self.topics.len() > known;
         let active = message.active.iter().copied().collect();
         let number = self.ownership.assigned(self.generation, active, message.follow_up);
         let assignment = Assignment {

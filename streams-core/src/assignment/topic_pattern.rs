@@ -1,0 +1,120 @@
+//! Which topics a source reads that names them by a regular expression.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::partition_counts::{internal_topics, source_topics};
+use super::plan::GroupTopology;
+
+/// A regular expression over whole topic names.
+#[derive(Clone)]
+pub struct TopicPattern {
+    /// As the user wrote it.
+    text: Arc<str>,
+    regex: Regex,
+}
+
+impl TopicPattern {
+    /// Compiles a pattern; what is wrong with it, if something is.
+    pub fn new(pattern: &str) -> Result<Self, String> {
+        // A group, so that alternatives are whole names too.
+        let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| error.to_string())?;
+        Ok(Self { text: pattern.into(), regex })
+    }
+
+    /// As the user wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the whole of `topic` matches. Kafka's own topics never do.
+    pub fn matches(&self, topic: &str) -> bool {
+        !topic.starts_with("__") && self.regex.is_match(topic)
+    }
+}
+
+impl GroupTopology {
+    /// Whether some source names its topics by a pattern.
+    pub fn has_patterns(&self) -> bool {
+        self.subtopologies.iter().any(|sub| !sub.patterns.is_empty())
+    }
+
+    /// The same with the topics among `existing` that its patterns match. What another source
+    /// reads by name, and topics of the application's own, are left out.
+    #[must_use]
+    pub fn resolved<'a>(&self, existing: impl Iterator<Item = &'a Arc<str>> + Clone) -> Self {
+        if !self.has_patterns() {
+            return self.clone();
+        }
+        let mut taken: BTreeSet<_> = source_topics(self).into_iter().cloned().collect();
+        taken.extend(internal_topics(self).into_keys().cloned());
+        let mut resolved = self.clone();
+        for sub in &mut resolved.subtopologies {
+            let is_meant = |topic: &&Arc<str>| sub.patterns.iter().any(|p| p.matches(topic));
+            let free = existing.clone().filter(|topic| !taken.contains(*topic));
+            sub.source_topics.extend(free.filter(is_meant).cloned());
+        }
+        resolved
+    }
+}
+
+impl PartialEq for TopicPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for TopicPattern {}
+
+impl fmt::Debug for TopicPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TopicPattern({})", self.text)
+    }
+}
+
+impl fmt::Display for TopicPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::assignment::{InternalTopic, SubtopologyTopics};
+
+    #[test]
+    fn a_pattern_matches_whole_names() {
+        let pattern = TopicPattern::new("orders-.*|returns").unwrap();
+        assert!(pattern.matches("orders-eu") && pattern.matches("returns"));
+        assert!(!pattern.matches("my-orders-eu") && !pattern.matches("returns-eu"));
+        assert!(!TopicPattern::new(".*").unwrap().matches("__consumer_offsets"));
+        assert!(TopicPattern::new("orders-(").unwrap_err().contains("unclosed"));
+    }
+
+    #[test]
+    fn named_and_internal_topics_are_not_matched() {
+        let names = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect();
+        let sub = |number, topics: &[&str]| SubtopologyTopics {
+            subtopology: number,
+            source_topics: names(topics),
+            ..SubtopologyTopics::default()
+        };
+        let mut topology =
+            GroupTopology { subtopologies: vec![sub(0, &["orders-us"]), sub(1, &[])] };
+        topology.subtopologies[0]
+            .changelogs
+            .insert("orders-app-store-changelog".into(), InternalTopic::default());
+        topology.subtopologies[1].patterns = vec![TopicPattern::new("orders-.*").unwrap()];
+        let existing: BTreeSet<Arc<str>> =
+            names(&["orders-us", "orders-eu", "other", "orders-app-store-changelog"]);
+        let resolved = topology.resolved(existing.iter());
+        assert_eq!(resolved.subtopologies[0], topology.subtopologies[0]);
+        assert_eq!(resolved.subtopologies[1].source_topics, names(&["orders-eu"]));
+    }
+}

@@ -67,7 +67,13 @@ const fn look_up(code: i16, name: &'static str) -> Row {
     Row { code, name, kind: Retriable, next: Next::LookUp, advice: "" }
 }
 
-const ACL: &str = "grant it to this principal on the broker";
+const TOPIC_ACL: &str = "grant this principal Describe and Read, or Write, on the Topic; for the \
+    application's own topics everything, on Topics prefixed by its id";
+const GROUP_ACL: &str =
+    "grant this principal Read and Describe on the Group of the application's id";
+const CLUSTER_ACL: &str = "grant it to this principal on the Cluster";
+const TRANSACTIONAL_ID_ACL: &str = "grant this principal Write and Describe on TransactionalIds \
+    prefixed by the application's id";
 const PASSWORD: &str = "check sasl.mechanism, sasl.username and sasl.password";
 const CONTROLLER: &str = "bootstrap.servers must name brokers, not controllers";
 const REPLICAS: &str = "are fewer brokers alive than the replication factor asks for?";
@@ -104,9 +110,9 @@ const TABLE: &[Row] = &[
     group(26, "INVALID_SESSION_TIMEOUT", InvalidSessionTimeout),
     group(27, "REBALANCE_IN_PROGRESS", RebalanceInProgress),
     stop(28, "INVALID_COMMIT_OFFSET_SIZE", Invalid, ""),
-    stop(29, "TOPIC_AUTHORIZATION_FAILED", Authorization, ACL),
-    stop(30, "GROUP_AUTHORIZATION_FAILED", Authorization, ACL),
-    stop(31, "CLUSTER_AUTHORIZATION_FAILED", Authorization, ACL),
+    stop(29, "TOPIC_AUTHORIZATION_FAILED", Authorization, TOPIC_ACL),
+    stop(30, "GROUP_AUTHORIZATION_FAILED", Authorization, GROUP_ACL),
+    stop(31, "CLUSTER_AUTHORIZATION_FAILED", Authorization, CLUSTER_ACL),
     stop(32, "INVALID_TIMESTAMP", Invalid, ""),
     stop(33, "UNSUPPORTED_SASL_MECHANISM", Authentication, PASSWORD),
     stop(34, "ILLEGAL_SASL_STATE", Authentication, "does security.protocol match the listener?"),
@@ -128,7 +134,7 @@ const TABLE: &[Row] = &[
     stop(50, "INVALID_TRANSACTION_TIMEOUT", Invalid, "it is above transaction.max.timeout.ms"),
     wait(51, "CONCURRENT_TRANSACTIONS"),
     stop(52, "TRANSACTION_COORDINATOR_FENCED", ProducerFenced, ""),
-    stop(53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Authorization, ACL),
+    stop(53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Authorization, TRANSACTIONAL_ID_ACL),
     stop(54, "SECURITY_DISABLED", Unsupported, ""),
     wait(55, "OPERATION_NOT_ATTEMPTED"),
     look_up(56, "KAFKA_STORAGE_ERROR"),

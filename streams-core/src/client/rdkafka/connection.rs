@@ -117,8 +117,14 @@ impl Connection {
             commands: Some(commands),
             threads: Vec::new(),
         };
-        let transactions =
-            Transactions::new(client, wire, shared.stop.clone(), shared.trouble.clone(), timeout);
+        let transactions = Transactions::new(
+            client,
+            wire,
+            shared.stop.clone(),
+            shared.trouble.clone(),
+            timeout,
+            transactional_id.unwrap_or_default(),
+        );
         let serving = shared.clone();
         connection.spawn("kafka-produce", move || serving.serve_events())?;
         connection.spawn("kafka-calls", move || shared.make_calls(&received, transactions))?;

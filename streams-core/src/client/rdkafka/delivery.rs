@@ -246,7 +246,8 @@ unsafe fn failure(report: *const sys::rd_kafka_message_t, code: i32, tag: Tag) -
         (
             native::text(sys::rd_kafka_topic_name((*report).rkt)),
             (*report).partition,
-            native::text(sys::rd_kafka_message_errstr(report)),
+            // Its namesake for consumers returns the record's value, which has no end.
+            native::text(sys::rd_kafka_message_produce_errstr(report)),
         )
     };
     let error = errors::with_text(code, &format!("record to {topic}-{partition}"), &text);

@@ -89,7 +89,7 @@ pub(super) fn kind(code: i32) -> Kind {
 
 /// An error of `code` at `place`, with librdkafka's own words.
 pub(super) fn from_code(code: i32, place: &str) -> ClientError {
-    ClientError::new(kind(code), format!("{place}: {}", code_text(code)))
+    ClientError::new(kind(code), format!("{place}: {}{}", code_text(code), acl(code)))
 }
 
 /// An error of `code` with a text that says more than the code.
@@ -97,7 +97,15 @@ pub(super) fn with_text(code: i32, place: &str, text: &str) -> ClientError {
     if text.is_empty() {
         return from_code(code, place);
     }
-    ClientError::new(kind(code), format!("{place}: {}", trim(text)))
+    ClientError::new(kind(code), format!("{place}: {}{}", trim(text), acl(code)))
+}
+
+/// Which ACL is missing, if one is.
+fn acl(code: i32) -> String {
+    match i16::try_from(code).map(kafka_errors::row) {
+        Ok(row) if row.kind == Kind::Authorization => format!(": {}", row.advice),
+        _ => String::new(),
+    }
 }
 
 /// The error that killed an instance: nothing but a new instance helps, whatever the code; and
@@ -112,7 +120,7 @@ pub(super) fn fatal(code: i32, text: impl AsRef<str>) -> ClientError {
         Kind::Invalid if code > 0 => Kind::Invalid,
         _ => Kind::Fatal,
     };
-    ClientError::new(kind, trim(text.as_ref()))
+    ClientError::new(kind, format!("{}{}", trim(text.as_ref()), acl(code)))
 }
 
 /// Whether a code is the given one.
@@ -165,7 +173,7 @@ impl NativeError {
             _ if self.retriable => Kind::Retriable,
             kind => kind,
         };
-        ClientError::new(kind, format!("{place}: {}", trim(&self.text)))
+        ClientError::new(kind, format!("{place}: {}{}", trim(&self.text), acl(self.code)))
     }
 }
 
@@ -240,6 +248,17 @@ mod tests {
         for (code, expected) in codes {
             assert_eq!(kind(code), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn a_missing_acl_is_named() {
+        let code = Code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as i32;
+        for error in [from_code(code, "x"), with_text(code, "x", "no."), fatal(code, "x: no")] {
+            assert_eq!(error.kind, Kind::Authorization);
+            assert!(error.message.contains("on TransactionalIds prefixed by"), "{error}");
+        }
+        let other = Code::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS as i32;
+        assert_eq!(with_text(other, "x", "no.").message, "x: no");
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(super) struct Transactions {
     stop: Arc<AtomicBool>,
     trouble: Arc<Trouble>,
     timeout: Duration,
+    id: String,
     // A commit passed its offsets and may have been sent: offsets must not be added any more.
     ending: bool,
 }
@@ -48,8 +49,9 @@ impl Transactions {
         stop: Arc<AtomicBool>,
         trouble: Arc<Trouble>,
         timeout: Duration,
+        id: &str,
     ) -> Self {
-        Self { client, wire, stop, trouble, timeout, ending: false }
+        Self { client, wire, stop, trouble, timeout, id: id.to_owned(), ending: false }
     }
 
     pub(super) fn init(&mut self) -> Result<(), ClientError> {
@@ -67,7 +69,9 @@ impl Transactions {
         });
         self.ending &= result.is_err();
         result.map_err(|error| {
-            trouble.unwrap_or_else(|| error.into_client_error("initialising transactions"))
+            trouble.unwrap_or_else(|| {
+                error.into_client_error(&format!("taking the transactional id {}", self.id))
+            })
         })
     }
 

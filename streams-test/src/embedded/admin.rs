@@ -29,11 +29,11 @@ impl EmbeddedAdmin {
         answer: impl Fn(&Cluster, Q) -> Result<A, ClientError> + Send + 'static,
     ) -> Call<Each<A>>
     where
-        Q: Send + 'static,
+        Q: Clone + Send + 'static,
         A: Send + 'static,
     {
         self.cluster.request(&self.wake, step, "", move |cluster| {
-            Ok(questions.into_iter().map(|question| answer(cluster, question)).collect())
+            Ok(questions.iter().cloned().map(|question| answer(cluster, question)).collect())
         })
     }
 }

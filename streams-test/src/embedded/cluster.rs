@@ -20,7 +20,7 @@ use super::faults::{FaultPlan, Faults};
 use super::fetcher::EmbeddedFetcher;
 use super::group_transport::EmbeddedGroupTransport;
 use super::partition::{Partition, unknown};
-use super::producer::EmbeddedProducer;
+use super::producer::{Alive, EmbeddedProducer};
 use super::timers::Timers;
 use super::topic::Topic;
 use super::transactions::Transactions;
@@ -64,6 +64,10 @@ pub(super) struct Cluster {
     pub(super) groups: Groups,
     pub(super) timers: Timers,
     pub(super) faults: Faults,
+    /// Nanoseconds on the clock. Until then no coordinator answers.
+    coordinators_move_until: AtomicU64,
+    /// Nanoseconds on the clock; 0 if nobody is. Until then the thread that sent last is blocked.
+    sender_blocked_until: AtomicU64,
 }
 
 impl EmbeddedCluster {
@@ -84,6 +88,8 @@ impl EmbeddedCluster {
             groups: Groups::default(),
             timers: Timers::default(),
             faults: Faults::default(),
+            coordinators_move_until: AtomicU64::new(0),
+            sender_blocked_until: AtomicU64::new(0),
         }));
         cluster.set_transaction_timeout(TRANSACTION_TIMEOUT);
         cluster
@@ -247,6 +253,33 @@ impl EmbeddedCluster {
         self.0.transaction_timeout_nanos.store(nanos, Ordering::Relaxed);
     }
 
+    /// The coordinators of groups and transactions move to another broker: whoever waits for their
+    /// answer gets none, nobody answers for `duration`, and then they go on with what was written
+    /// down, so that members that were about to join are unknown.
+    pub fn move_coordinators(&self, duration: Duration) {
+        let until = nanos(self.0.clock.now() + duration);
+        self.0.coordinators_move_until.fetch_max(until, Ordering::Relaxed);
+        self.0.groups.coordinator_moved(self.0.clock.now() + duration);
+    }
+
+    /// Lets the members of a group join again, as when their subscriptions change.
+    pub fn rebalance(&self, group: &str) {
+        self.0.groups.rebalance(group, self.0.clock.now());
+    }
+
+    /// The cluster as the clients of a process see it that may die.
+    pub(crate) fn for_process(&self, alive: Alive) -> Arc<dyn ClientSupplier> {
+        Arc::new(ProcessClients { cluster: self.clone(), alive })
+    }
+
+    /// Until when the thread is blocked that sent a record since this was last asked.
+    pub(crate) fn take_sender_blocked_until(&self) -> Option<Instant> {
+        match self.0.sender_blocked_until.swap(0, Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Instant::from_origin(Duration::from_nanos(nanos))),
+        }
+    }
+
     /// Asks `plan` from now on how operations shall go; `None` ends the faults.
     pub fn set_faults(&self, plan: Option<Arc<dyn FaultPlan>>) {
         self.0.faults.set(plan);
@@ -292,7 +325,8 @@ impl ClientSupplier for EmbeddedCluster {
         transactional_id: Option<&str>,
         wake: WakeRef,
     ) -> Result<Box<dyn Producer>, ClientError> {
-        Ok(Box::new(EmbeddedProducer::new(self.0.clone(), transactional_id, wake)))
+        let alive = Alive::new(true.into());
+        Ok(Box::new(EmbeddedProducer::new(self.0.clone(), transactional_id, wake, alive)))
     }
 
     fn admin(&self, wake: WakeRef) -> Result<Box<dyn Admin>, ClientError> {
@@ -305,6 +339,43 @@ impl ClientSupplier for EmbeddedCluster {
         wake: WakeRef,
     ) -> Result<Box<dyn GroupTransport>, ClientError> {
         Ok(Box::new(EmbeddedGroupTransport::new(self.0.clone(), group, wake)))
+    }
+}
+
+/// The clients of one process.
+struct ProcessClients {
+    cluster: EmbeddedCluster,
+    alive: Alive,
+}
+
+impl ClientSupplier for ProcessClients {
+    fn fetcher(
+        &self,
+        options: FetcherOptions,
+        wake: WakeRef,
+    ) -> Result<Box<dyn Fetcher>, ClientError> {
+        self.cluster.fetcher(options, wake)
+    }
+
+    fn producer(
+        &self,
+        transactional_id: Option<&str>,
+        wake: WakeRef,
+    ) -> Result<Box<dyn Producer>, ClientError> {
+        let (cluster, alive) = (self.cluster.0.clone(), self.alive.clone());
+        Ok(Box::new(EmbeddedProducer::new(cluster, transactional_id, wake, alive)))
+    }
+
+    fn admin(&self, wake: WakeRef) -> Result<Box<dyn Admin>, ClientError> {
+        self.cluster.admin(wake)
+    }
+
+    fn group_transport(
+        &self,
+        group: &str,
+        wake: WakeRef,
+    ) -> Result<Box<dyn GroupTransport>, ClientError> {
+        self.cluster.group_transport(group, wake)
     }
 }
 
@@ -361,6 +432,15 @@ impl Cluster {
         self.clock.now() + Duration::from_nanos(nanos)
     }
 
+    pub(super) fn coordinators_move_until(&self) -> Instant {
+        let nanos = self.coordinators_move_until.load(Ordering::Relaxed);
+        Instant::from_origin(Duration::from_nanos(nanos))
+    }
+
+    pub(super) fn block_sender(&self, until: Instant) {
+        self.sender_blocked_until.fetch_max(nanos(until), Ordering::Relaxed);
+    }
+
     pub(super) fn tick(&self) {
         let now = self.clock.now();
         while let Some(work) = self.timers.take_due(now) {
@@ -373,6 +453,10 @@ impl Cluster {
     fn topics(&self) -> RwLockReadGuard<'_, BTreeMap<Arc<str>, Arc<Topic>>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn nanos(instant: Instant) -> u64 {
+    u64::try_from(instant.since_origin().as_nanos()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn unknown_topic(name: &str) -> ClientError {

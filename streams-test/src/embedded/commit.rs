@@ -22,7 +22,17 @@ impl CommitAttempt {
         match cluster.fault(step, self.transaction.id.name()) {
             Fault::None => self.first_half(cluster),
             Fault::Fail(error) => self.answer(outcome_of(error)),
-            Fault::Delay(time) => cluster.timers.at(time, |cluster| self.first_half(cluster)),
+            Fault::Delay(time) | Fault::Block(time) => {
+                cluster.timers.at(time, |cluster| self.first_half(cluster));
+            }
+            Fault::Twice(time) => {
+                let (transaction, offsets) = (self.transaction.clone(), self.offsets.clone());
+                let group = self.group.clone();
+                cluster.timers.at(time, move |cluster| {
+                    drop(transaction.hold_offsets(cluster, &offsets, &group));
+                });
+                self.first_half(cluster);
+            }
             Fault::DelayAnswer(time) => {
                 let held = self.hold(cluster);
                 cluster.timers.at(time, |cluster| self.go_on(cluster, held));
@@ -52,7 +62,14 @@ impl CommitAttempt {
         match cluster.fault(step, self.transaction.id.name()) {
             Fault::None => self.end(cluster),
             Fault::Fail(error) => self.answer(outcome_of(error)),
-            Fault::Delay(time) => cluster.timers.at(time, |cluster| self.end(cluster)),
+            Fault::Delay(time) | Fault::Block(time) => {
+                cluster.timers.at(time, |cluster| self.end(cluster));
+            }
+            Fault::Twice(time) => {
+                let transaction = self.transaction.clone();
+                cluster.timers.at(time, move |cluster| drop(transaction.end_committed(cluster)));
+                self.end(cluster);
+            }
             Fault::DelayAnswer(time) => {
                 let outcome = self.transaction.end_committed(cluster);
                 cluster.timers.at(time, |_| self.answer(outcome));

@@ -164,6 +164,18 @@ impl Groups {
         }
     }
 
+    pub(super) fn coordinator_moved(&self, now: Instant) {
+        for state in self.lock().values_mut() {
+            state.members.coordinator_moved(now);
+        }
+    }
+
+    pub(super) fn rebalance(&self, group: &str, now: Instant) {
+        if let Some(state) = self.lock().get_mut(group) {
+            state.members.rebalance_all(now);
+        }
+    }
+
     pub(super) fn expire(&self, now: Instant) {
         for state in self.lock().values_mut() {
             state.members.expire(now);

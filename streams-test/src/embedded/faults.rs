@@ -31,7 +31,8 @@ pub enum Step {
     /// One call of `Fetcher::fetch`. Everything but [`Fault::Fail`] gives an empty answer (until
     /// the given time).
     Fetch,
-    /// One record. It is written at once or never; a delay is one of its acknowledgement.
+    /// One record. Delayed, it is in flight until then, and so are the later ones of its
+    /// partition: lost with its process, or with the end of its transaction.
     Produce,
     /// `Producer::flush`.
     Flush,
@@ -65,6 +66,31 @@ pub enum Step {
     CommitOffsets,
 }
 
+impl Step {
+    /// Whether it goes to the coordinator of a group or of transactions.
+    pub(super) fn asks_a_coordinator(self) -> bool {
+        match self {
+            Self::InitTransactions
+            | Self::TransactionOffsets
+            | Self::Commit
+            | Self::Abort
+            | Self::CommittedOffsets
+            | Self::Join
+            | Self::Sync
+            | Self::Heartbeat
+            | Self::Leave
+            | Self::CommitOffsets => true,
+            Self::Fetch
+            | Self::Produce
+            | Self::Flush
+            | Self::DescribeTopics
+            | Self::CreateTopics
+            | Self::ListOffsets
+            | Self::DeleteRecords => false,
+        }
+    }
+}
+
 /// How an operation goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
@@ -82,6 +108,13 @@ pub enum Fault {
     LoseAnswer,
     /// It is not done, and answered as retriable; a commit as unknown.
     LoseRequest,
+    /// It is done and answered, and at that time the same request arrives once more: a repetition
+    /// that got stuck on the way. The answer to it goes to nobody.
+    Twice(Instant),
+    /// The producer's queue is full until that time: [`Step::Produce`] is delayed, and in a
+    /// [`Simulation`](crate::Simulation) the thread that sends stands still. For other steps a
+    /// delay.
+    Block(Instant),
 }
 
 /// The plan of a cluster, free of cost as long as there is none.

@@ -78,9 +78,12 @@ impl EmbeddedFetcher {
         let now = self.cluster.clock.now();
         let position = assigned.position;
         match self.cluster.faults.decide(&operation, now) {
-            Fault::None => return None,
+            // Records never come twice: the client knows its position.
+            Fault::None | Fault::Twice(_) => return None,
             Fault::Fail(error) => return Some(Err(error)),
-            Fault::Delay(time) | Fault::DelayAnswer(time) => self.silence(slot, time),
+            Fault::Delay(time) | Fault::DelayAnswer(time) | Fault::Block(time) => {
+                self.silence(slot, time);
+            }
             // The reader asks again: one that waits to be woken would wait for ever.
             Fault::LoseAnswer | Fault::LoseRequest => self.inbox.push(slot),
         }

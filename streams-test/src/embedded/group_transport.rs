@@ -27,14 +27,14 @@ impl GroupTransport for EmbeddedGroupTransport {
     fn join(&mut self, request: JoinRequest) -> Call<JoinResponse> {
         let group = self.group.clone();
         self.cluster.request_waiting(&self.wake, Step::Join, &self.group, move |cluster, reply| {
-            cluster.groups.join(&group, request, cluster.clock.now(), reply);
+            cluster.groups.join(&group, request.clone(), cluster.clock.now(), reply);
         })
     }
 
     fn sync(&mut self, request: SyncRequest) -> Call<Vec<u8>> {
         let group = self.group.clone();
         self.cluster.request_waiting(&self.wake, Step::Sync, &self.group, move |cluster, reply| {
-            cluster.groups.sync(&group, request, cluster.clock.now(), reply);
+            cluster.groups.sync(&group, request.clone(), cluster.clock.now(), reply);
         })
     }
 
@@ -64,7 +64,7 @@ impl GroupTransport for EmbeddedGroupTransport {
             let known = |partition: &streams_core::client::TopicPartition| {
                 cluster.partition(&partition.topic, partition.partition).map(drop)
             };
-            cluster.groups.commit(&member, offsets, cluster.clock.now(), known)
+            cluster.groups.commit(&member, offsets.clone(), cluster.clock.now(), known)
         })
     }
 }

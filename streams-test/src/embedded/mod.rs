@@ -34,7 +34,9 @@ mod virtual_clock;
 
 pub use cluster::EmbeddedCluster;
 pub use faults::{Fault, FaultPlan, Operation, Step};
+pub(crate) use producer::Alive;
 pub use seeded_faults::SeededFaults;
+pub(crate) use virtual_clock::BrokerClock;
 pub use virtual_clock::VirtualClock;
 
 #[cfg(test)]

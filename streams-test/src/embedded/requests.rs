@@ -12,14 +12,16 @@ impl Cluster {
         wake: &WakeRef,
         step: Step,
         client: &str,
-        run: impl FnOnce(&Self) -> Result<T, ClientError> + Send + 'static,
+        run: impl Fn(&Self) -> Result<T, ClientError> + Send + 'static,
     ) -> Call<T> {
         let (reply, call) = Call::pair(Some(wake.clone()));
         self.tick();
         match self.fault(step, client) {
             Fault::None => reply.send(run(self)),
             Fault::Fail(error) => reply.send(Err(error)),
-            Fault::Delay(time) => self.timers.at(time, move |cluster| reply.send(run(cluster))),
+            Fault::Delay(time) | Fault::Block(time) => {
+                self.timers.at(time, move |cluster| reply.send(run(cluster)));
+            }
             Fault::DelayAnswer(time) => {
                 let answer = run(self);
                 self.timers.at(time, move |_| reply.send(answer));
@@ -29,6 +31,10 @@ impl Cluster {
                 reply.send(Err(lost(step)));
             }
             Fault::LoseRequest => reply.send(Err(lost(step))),
+            Fault::Twice(time) => {
+                reply.send(run(self));
+                self.timers.at(time, move |cluster| drop(run(cluster)));
+            }
         }
         call
     }
@@ -39,30 +45,37 @@ impl Cluster {
         wake: &WakeRef,
         step: Step,
         client: &str,
-        run: impl FnOnce(&Self, Reply<T>) + Send + 'static,
+        run: impl Fn(&Self, Reply<T>) + Send + 'static,
     ) -> Call<T> {
         let (reply, call) = Call::pair(Some(wake.clone()));
         self.tick();
         match self.fault(step, client) {
             Fault::None => run(self, reply),
             Fault::Fail(error) => reply.send(Err(error)),
-            Fault::Delay(time) | Fault::DelayAnswer(time) => {
+            Fault::Delay(time) | Fault::DelayAnswer(time) | Fault::Block(time) => {
                 self.timers.at(time, move |cluster| run(cluster, reply));
             }
             Fault::LoseAnswer => {
-                let (nobody, _) = Call::pair(None);
-                run(self, nobody);
+                run(self, Call::pair(None).0);
                 reply.send(Err(lost(step)));
             }
             Fault::LoseRequest => reply.send(Err(lost(step))),
+            Fault::Twice(time) => {
+                run(self, reply);
+                self.timers.at(time, move |cluster| run(cluster, Call::pair(None).0));
+            }
         }
         call
     }
 
     pub(super) fn fault(&self, step: Step, client: &str) -> Fault {
+        let now = self.clock.now();
+        if step.asks_a_coordinator() && self.coordinators_move_until() > now {
+            return Fault::LoseRequest;
+        }
         if !self.faults.active() {
             return Fault::None;
         }
-        self.faults.decide(&Operation { step, client, partition: None }, self.clock.now())
+        self.faults.decide(&Operation { step, client, partition: None }, now)
     }
 }

@@ -13,7 +13,7 @@ use crate::simulator::Random;
 /// Chances are of that many operations.
 const OF: usize = 10_000;
 
-/// Every operation fails, comes late, or loses its request or its answer now and then; how often,
+/// Every operation fails, comes late or twice, or loses its request or its answer now and then; how often,
 /// for each kind of operation, the seed decides. Each seed leaves many kinds alone, so that the
 /// others meet states that one general storm would never lead to.
 ///
@@ -35,6 +35,7 @@ struct Chances {
     fail: usize,
     lose: usize,
     delay: usize,
+    twice: usize,
 }
 
 impl SeededFaults {
@@ -64,7 +65,7 @@ impl State {
     fn decide(&mut self, operation: &Operation<'_>, now: Instant) -> Fault {
         let step = operation.step;
         let kind = (step, operation.client.ends_with("-restore-consumer"));
-        let Chances { fail, lose, delay } = match self.chances.get(&kind) {
+        let Chances { fail, lose, delay, twice } = match self.chances.get(&kind) {
             Some(chances) => *chances,
             None => {
                 let chances = self.choose(kind);
@@ -78,8 +79,14 @@ impl State {
         } else if dice < fail + lose {
             if self.random.below(2) == 0 { Fault::LoseAnswer } else { Fault::LoseRequest }
         } else if dice < fail + lose + delay {
-            let time = now + self.delay();
-            if self.random.below(2) == 0 { Fault::Delay(time) } else { Fault::DelayAnswer(time) }
+            let time = now + self.delay(operation);
+            match self.random.below(4) {
+                0 | 1 => Fault::DelayAnswer(time),
+                2 if step == Step::Produce => Fault::Block(time),
+                _ => Fault::Delay(time),
+            }
+        } else if dice < fail + lose + delay + twice {
+            Fault::Twice(now + self.delay(operation))
         } else {
             Fault::None
         }
@@ -107,7 +114,7 @@ impl State {
         if restores {
             // A restore is few fetches, and much can happen meanwhile.
             let [fail, lose, delay] = [1_000, 1_000, 7_000].map(|most| self.random.below(most));
-            return Chances { fail, lose, delay };
+            return Chances { fail, lose, delay, twice: 0 };
         }
         // Producers and fetchers are asked for each record and each look at a log; a record that
         // is lost costs its thread.
@@ -121,12 +128,21 @@ impl State {
             2 => 100 / less,
             _ => 1_500 / (less * less),
         };
-        Chances { fail: chance(often * lost), lose: chance(often * lost), delay: chance(often) }
+        Chances {
+            fail: chance(often * lost),
+            lose: chance(often * lost),
+            delay: chance(often),
+            twice: chance(often),
+        }
     }
 
-    /// Mostly short: some milliseconds, some heartbeats, or anything up to the longest.
-    fn delay(&mut self) -> Duration {
-        let max = usize::try_from(self.delay_max.as_millis()).unwrap_or(usize::MAX).max(1);
+    /// Mostly short: some milliseconds, some heartbeats, or anything up to the longest. A record
+    /// without a transaction is fenced by nobody: only its client sees to it that it does not
+    /// arrive after its session.
+    fn delay(&mut self, operation: &Operation<'_>) -> Duration {
+        let is_plain = operation.step == Step::Produce && operation.client.is_empty();
+        let max = if is_plain { self.delay_max / 6 } else { self.delay_max };
+        let max = usize::try_from(max.as_millis()).unwrap_or(usize::MAX).max(1);
         let within = match self.random.below(4) {
             0 | 1 => max.min(50),
             2 => max.min(1_500),

@@ -138,6 +138,7 @@ impl Transaction {
 
     pub(super) fn abort(&self, cluster: &Cluster) -> Result<(), ClientError> {
         let mut state = self.state()?;
+        self.check_latest(&state)?;
         match self.ended(&state) {
             Some(true) => Err(invalid(format!(
                 "the transaction of {} cannot be aborted: it was committed",
@@ -164,6 +165,9 @@ impl Transaction {
             Ok(state) => state,
             Err(error) => return Some(CommitOutcome::Fatal(error)),
         };
+        if let Err(error) = self.check_latest(&state) {
+            return Some(CommitOutcome::Aborted(error));
+        }
         if let Some(committed) = self.ended(&state) {
             return Some(outcome_of(committed));
         }
@@ -187,6 +191,9 @@ impl Transaction {
             Ok(state) => state,
             Err(error) => return CommitOutcome::Fatal(error),
         };
+        if let Err(error) = self.check_latest(&state) {
+            return CommitOutcome::Aborted(error);
+        }
         if let Some(committed) = self.ended(&state) {
             return outcome_of(committed);
         }
@@ -199,6 +206,16 @@ impl Transaction {
     fn state(&self) -> Result<MutexGuard<'_, State>, ClientError> {
         let state = self.id.lock();
         if state.identity() == self.identity { Ok(state) } else { Err(fenced(&self.id.name)) }
+    }
+
+    /// A request that comes again must not touch, or open, what came after it.
+    fn check_latest(&self, state: &State) -> Result<(), ClientError> {
+        let open = state.open.as_ref().map_or(0, |open| open.number);
+        let ended = state.ended.filter(|ended| ended.epoch == self.identity.epoch);
+        if self.number < open.max(ended.map_or(0, |ended| ended.number)) {
+            return Err(invalid(format!("a later transaction of {} has begun", self.id.name)));
+        }
+        Ok(())
     }
 
     /// How this transaction ended, if it did: whether it was committed.

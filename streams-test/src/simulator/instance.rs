@@ -1,10 +1,10 @@
 //! One instance of the application: a process with a disk.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use state_stores::{StateDirectory, TaskKey};
-use streams_core::client::ClientSupplier;
+use state_stores::{StateDirectory, StoreSpec, TaskKey};
 use streams_core::config::State;
 use streams_core::runtime::instance::{Instance, InstanceShared, InstanceWakes};
 use streams_core::runtime::mailbox::Postbox;
@@ -15,6 +15,7 @@ use streams_core::{ResolvedConfig, StreamsError, Topology};
 use uuid::Uuid;
 
 use super::part::{Flag, Machine, Part};
+use crate::embedded::{Alive, EmbeddedCluster};
 
 /// A process that runs, is frozen, or is dead.
 pub(super) struct Process {
@@ -23,6 +24,7 @@ pub(super) struct Process {
     pub(super) parts: Vec<Part>,
     commands: Vec<Postbox<ThreadCommand>>,
     shared: Option<Arc<InstanceShared>>,
+    alive: Alive,
     pub(super) frozen: bool,
     pub(super) failure: Option<StreamsError>,
 }
@@ -35,6 +37,7 @@ impl Process {
             parts: Vec::new(),
             commands: Vec::new(),
             shared: None,
+            alive: Alive::new(false.into()),
             frozen: false,
             failure: None,
         }
@@ -44,7 +47,7 @@ impl Process {
         &mut self,
         topology: &Topology,
         config: &ResolvedConfig,
-        clients: &Arc<dyn ClientSupplier>,
+        cluster: &EmbeddedCluster,
         clock: &ClockRef,
     ) -> Result<(), StreamsError> {
         let directory = Some(self.directory.clone());
@@ -59,7 +62,10 @@ impl Process {
             restorer: restorer.wake_ref(),
             worker: worker.wake_ref(),
         };
-        let instance = Instance::new(shared.clone(), clients, &wakes)?;
+        self.alive.store(false, Ordering::SeqCst);
+        self.alive = Alive::new(true.into());
+        let clients = cluster.for_process(self.alive.clone());
+        let instance = Instance::new(shared.clone(), &clients, &wakes)?;
         self.commands = instance.threads.iter().map(StreamThread::commands).collect();
         self.parts.clear();
         for (thread, flag) in instance.threads.into_iter().zip(&threads) {
@@ -79,6 +85,7 @@ impl Process {
     /// kill -9: nothing runs any more, and what the engine had not flushed is gone.
     pub(super) fn kill(&mut self) {
         // Dropping a machine must not let it do what a killed process cannot do.
+        self.alive.store(false, Ordering::SeqCst);
         let _ = self.directory.crash();
         self.parts.drain(..).for_each(std::mem::forget);
         self.commands.clear();
@@ -117,6 +124,10 @@ impl Process {
         let working =
             |part: &&Part| matches!(part.machine, Machine::Thread(_) | Machine::Member(_));
         self.parts.iter().filter(working).all(|part| part.next == Next::Done)
+    }
+
+    pub(super) fn flush_store(&self, spec: &StoreSpec) {
+        let _ = self.directory.flush_store(spec);
     }
 
     pub(super) fn flush_disk(&self) {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use state_stores::StateDirectory;
-use streams_core::client::ClientSupplier;
 use streams_core::config::State;
 use streams_core::runtime::step::Next;
 use streams_core::time::{Clock, ClockRef, Instant};
@@ -14,7 +13,7 @@ use super::instance::Process;
 use super::part::Machine;
 use super::random::Random;
 use super::seeded::SeededSimulation;
-use crate::embedded::{EmbeddedCluster, VirtualClock};
+use crate::embedded::{BrokerClock, EmbeddedCluster, VirtualClock};
 
 /// Steps without an end in sight: the run hangs.
 const STEPS_MAX: u64 = 2_000_000;
@@ -36,6 +35,7 @@ pub struct Simulation {
     config: ResolvedConfig,
     cluster: EmbeddedCluster,
     clock: Arc<VirtualClock>,
+    broker_clock: Arc<BrokerClock>,
     processes: Vec<Process>,
     random: Random,
     seed: u64,
@@ -53,7 +53,8 @@ impl Simulation {
     #[track_caller]
     pub fn new(topology: Topology, config: StreamsConfig, seed: u64) -> Self {
         let clock = VirtualClock::new(1_700_000_000_000);
-        let cluster = EmbeddedCluster::with_clock(clock.clone());
+        let broker_clock = BrokerClock::new(clock.clone());
+        let cluster = EmbeddedCluster::with_clock(broker_clock.clone());
         let config = config.client(Arc::new(cluster.clone()));
         let config = config.validate().unwrap_or_else(|mistakes| panic!("{mistakes}"));
         Self {
@@ -61,6 +62,7 @@ impl Simulation {
             config,
             cluster,
             clock,
+            broker_clock,
             processes: Vec::new(),
             random: Random::new(seed),
             seed,
@@ -100,9 +102,8 @@ impl Simulation {
     #[track_caller]
     pub fn restart(&mut self, instance: InstanceId) {
         let clock: ClockRef = self.clock.clone();
-        let clients: Arc<dyn ClientSupplier> = Arc::new(self.cluster.clone());
         let process = &mut self.processes[instance.0];
-        let started = process.start(&self.topology, &self.config, &clients, &clock);
+        let started = process.start(&self.topology, &self.config, &self.cluster, &clock);
         started.unwrap_or_else(|error| panic!("{error:?}"));
     }
 
@@ -119,6 +120,17 @@ impl Simulation {
     /// Flushes what is applied to the disk of a process, as its worker does now and then.
     pub fn flush_disk(&mut self, instance: InstanceId) {
         self.processes[instance.0].flush_disk();
+    }
+
+    /// Flushes some of the stores of a process, as engines do on their own; which ones, the seed
+    /// decides. After a [`kill`](Self::kill) each store is at a flush of its own.
+    pub fn flush_some_stores(&mut self, instance: InstanceId) {
+        let stores = self.topology.subtopologies().flat_map(|n| self.topology.stores(n));
+        for store in stores {
+            if self.random.below(2) == 0 {
+                self.processes[instance.0].flush_store(store.spec());
+            }
+        }
     }
 
     /// SIGSTOP: time goes on without it.
@@ -143,6 +155,21 @@ impl Simulation {
     /// `None` ends it.
     pub fn set_stalls(&mut self, stalls: Option<(usize, Duration)>) {
         self.stalls = stalls.map(|(one_in, max)| Stalls { one_in, max });
+    }
+
+    /// The wall clocks of all instances are set forward or back; time itself knows nothing of it.
+    pub fn set_wall_clock_by(&mut self, ms: i64) {
+        self.clock.set_wall_clock_by(ms);
+    }
+
+    /// Time goes by while nobody has a processor, as when a machine sleeps.
+    pub fn sleep(&mut self, duration: Duration) {
+        self.clock.advance(duration);
+    }
+
+    /// The clock of the brokers leaps forward: what they wait for has been long enough.
+    pub fn leap_broker_clock(&mut self, by: Duration) {
+        self.broker_clock.leap(by);
     }
 
     /// The restorer of an instance stands still for that long, as with a disk that hangs.
@@ -235,7 +262,13 @@ impl Simulation {
         if let Err(error) = part.step(now) {
             process.failure = Some(error);
         }
+        let blocked_until = self.cluster.take_sender_blocked_until();
+        if let Some(until) = blocked_until {
+            let ahead = self.broker_clock.ahead();
+            part.stalled_until = Instant::from_origin(until.since_origin().saturating_sub(ahead));
+        }
         if let Some(Stalls { one_in, max }) = self.stalls
+            && blocked_until.is_none()
             && self.random.below(if part.waits_for_disk() { one_in.div_ceil(10) } else { one_in })
                 == 0
         {
@@ -290,6 +323,9 @@ impl Simulation {
         let now = self.clock.now();
         let deadlines =
             parts.filter(|part| part.next != Next::Done).filter_map(|part| part.deadline(now));
-        deadlines.chain(self.cluster.next_timer()).min()
+        let ahead = self.broker_clock.ahead();
+        let of_brokers =
+            self.cluster.next_timer().map(|at| at.since_origin().saturating_sub(ahead));
+        deadlines.chain(of_brokers.map(Instant::from_origin)).min()
     }
 }

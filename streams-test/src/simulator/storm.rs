@@ -10,7 +10,7 @@ use super::disks::check_disk;
 use super::input::Fed;
 use super::outcome::Outcome;
 use super::random::Random;
-use super::seeded::{RECOVERY_MAX, Run, SeededSimulation, write};
+use super::seeded::{APPLICATION, RECOVERY_MAX, Run, SeededSimulation, write};
 use super::simulation::{InstanceId, Simulation};
 use crate::embedded::SeededFaults;
 
@@ -110,7 +110,10 @@ impl<'a> Storm<'a> {
                     }
                 }
             }
-            self.strike();
+            match self.dice.below(4) {
+                0 => self.disturb(),
+                _ => self.strike(),
+            }
         }
         self.simulation.cluster().set_faults(None);
         self.simulation.set_stalls(None);
@@ -146,6 +149,30 @@ impl<'a> Storm<'a> {
             }
             (Fate::Down, 1..=5) => self.restart(at),
             _ => {}
+        }
+    }
+
+    /// Something happens to the brokers, or to time.
+    fn disturb(&mut self) {
+        let ms = |dice: &mut Random, most: usize| Duration::from_millis(dice.below(most) as u64);
+        match self.dice.below(6) {
+            0 | 1 => {
+                let duration = ms(&mut self.dice, 5_000);
+                self.simulation.cluster().move_coordinators(duration);
+            }
+            2 => self.simulation.cluster().rebalance(APPLICATION),
+            3 => {
+                let ms = self.dice.below(2 * 3_600_000) as i64 - 3_600_000;
+                self.simulation.set_wall_clock_by(ms);
+            }
+            4 => {
+                let duration = ms(&mut self.dice, 20_000);
+                self.simulation.sleep(duration);
+            }
+            _ => {
+                let duration = ms(&mut self.dice, 20_000);
+                self.simulation.leap_broker_clock(duration);
+            }
         }
     }
 
@@ -247,8 +274,10 @@ impl<'a> Storm<'a> {
 
     fn kill(&mut self, at: usize) {
         let (id, fate) = &mut self.instances[at];
-        if self.dice.below(2) == 0 {
-            self.simulation.flush_disk(*id);
+        match self.dice.below(3) {
+            0 => self.simulation.flush_disk(*id),
+            1 => self.simulation.flush_some_stores(*id),
+            _ => {}
         }
         self.simulation.kill(*id);
         *fate = Fate::Down;

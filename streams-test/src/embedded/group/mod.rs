@@ -130,6 +130,35 @@ impl Group {
         Ok(())
     }
 
+    /// Another broker goes on, from `now`, with what the last one has written down: the members of
+    /// the last generation that was settled.
+    pub(super) fn coordinator_moved(&mut self, now: Instant) {
+        self.expected.clear();
+        for member in self.members.values_mut() {
+            member.refuse(&ClientError::retriable("the coordinator has moved; ask again"));
+            member.seen = now;
+        }
+        match self.phase {
+            Phase::Joining { .. } => {
+                self.members.retain(|_, member| member.synced);
+                self.phase = if self.members.is_empty() { Phase::Empty } else { Phase::Stable };
+            }
+            // A generation that nobody has written down: its members have to join again.
+            Phase::Syncing => {
+                self.sync_deadline = None;
+                self.phase = Phase::Joining { deadline: now + self.rebalance_timeout() };
+            }
+            Phase::Empty | Phase::Stable => {}
+        }
+    }
+
+    /// Everybody has to join again.
+    pub(super) fn rebalance_all(&mut self, now: Instant) {
+        if self.phase == Phase::Stable {
+            self.rebalance(now);
+        }
+    }
+
     /// Does what is due at `now`.
     pub(super) fn expire(&mut self, now: Instant) {
         let expected_before = self.expected.len();

@@ -1,5 +1,6 @@
 //! Writing records, plainly or in transactions.
 
+mod in_flight;
 mod outlet;
 mod transaction_handle;
 
@@ -9,22 +10,23 @@ use std::sync::{Arc, PoisonError};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use streams_core::client::{
-    Call, ClientError, CommitOutcome, DeliveryFailure, GroupMetadata, MemoryRecord, OffsetToCommit,
-    Producer, ProducerRecord, Tag, TopicSlot, WakeRef,
+    ANY_PARTITION, Call, ClientError, CommitOutcome, DeliveryFailure, GroupMetadata, MemoryRecord,
+    OffsetToCommit, Producer, ProducerRecord, Tag, TopicSlot, WakeRef,
 };
 use streams_core::time::Instant;
 
+use self::in_flight::{Accepted, InFlight};
 use self::outlet::Outlet;
 use self::transaction_handle::{CommitStart, Refused, TransactionHandle};
 use super::cluster::Cluster;
 use super::commit::CommitAttempt;
 use super::faults::{Fault, Operation, Step, lost};
 use super::topic::invalid;
-use super::transactions::fenced;
 
+pub(crate) use self::in_flight::Alive;
 pub(super) use self::transaction_handle::check_member;
 
-/// Appends in the caller's thread: nothing is ever in flight, but for delayed acknowledgements.
+/// Appends in the caller's thread: nothing is ever in flight, but for what a fault plan delays.
 pub(super) struct EmbeddedProducer {
     cluster: Arc<Cluster>,
     wake: WakeRef,
@@ -35,6 +37,7 @@ pub(super) struct EmbeddedProducer {
     acknowledged: HashMap<Tag, i64, FixedState>,
     /// Acknowledgements that come later, in the order in which they were sent.
     late: VecDeque<(Instant, Tag, i64)>,
+    in_flight: InFlight,
     failures: VecDeque<DeliveryFailure>,
     transactions: Option<TransactionHandle>,
 }
@@ -44,6 +47,7 @@ impl EmbeddedProducer {
         cluster: Arc<Cluster>,
         transactional_id: Option<&str>,
         wake: WakeRef,
+        alive: Alive,
     ) -> Self {
         let transactions =
             transactional_id.map(|id| TransactionHandle::new(cluster.transactions.get(id)));
@@ -55,6 +59,7 @@ impl EmbeddedProducer {
             slots: HashMap::default(),
             acknowledged: HashMap::default(),
             late: VecDeque::new(),
+            in_flight: InFlight::new(alive),
             failures: VecDeque::new(),
             transactions,
         }
@@ -72,15 +77,14 @@ impl EmbeddedProducer {
         }
     }
 
-    /// Writes a record, or says why it cannot be.
-    fn write(&mut self, record: &ProducerRecord<'_>) -> Result<i64, Refused> {
+    /// Takes a record, or says why it cannot be.
+    fn accept(&mut self, record: &ProducerRecord<'_>) -> Result<Accepted, Refused> {
         self.refresh();
-        let outlet = self
-            .topics
-            .get_mut(record.topic.0 as usize)
-            .ok_or_else(|| Refused::Record(unknown_slot(record.topic)))?;
+        let slot = record.topic.0 as usize;
+        let outlet = self.topics.get_mut(slot);
+        let outlet = outlet.ok_or_else(|| Refused::Record(unknown_slot(record.topic)))?;
         let (topic, index, added) = outlet.choose(record)?;
-        let partition = &topic.partitions[index];
+        let partition = topic.partitions[index].clone();
         let append_time = topic.settings.append_time;
         let memory = Arc::new(MemoryRecord {
             timestamp: if append_time { self.cluster.clock.wall_ms() } else { record.timestamp },
@@ -88,54 +92,63 @@ impl EmbeddedProducer {
             value: record.value.map(Box::from),
             headers: record.headers.clone(),
         });
-        let Some(handle) = &self.transactions else {
-            return partition.with_log(|log| log.append(memory)).map_err(Refused::Transaction);
-        };
-        let transaction = handle.current().map_err(Refused::Record)?;
-        if *added != transaction.number {
-            transaction.add_partition(&self.cluster, partition).map_err(Refused::of)?;
-            *added = transaction.number;
+        let mut transaction = None;
+        if let Some(handle) = &self.transactions {
+            let current = handle.current().map_err(Refused::Record)?;
+            if *added != current.number {
+                current.add_partition(&self.cluster, &partition).map_err(Refused::of)?;
+                *added = current.number;
+            }
+            transaction = Some(current.clone());
         }
-        partition
-            .with_log(|log| log.append_transactional(transaction.identity, memory))
-            .map_err(Refused::Transaction)?
-            .map_err(|_| Refused::Producer(fenced(transaction.id.name())))
+        Ok(Accepted { slot, partition, record: memory, transaction, tag: record.tag })
     }
 
     /// Writes a record as the fault plan wants it.
-    fn write_under_faults(&mut self, record: &ProducerRecord<'_>) -> Result<(), Refused> {
-        if !self.cluster.faults.active() {
-            let offset = self.write(record)?;
-            self.acknowledge(record.tag, offset);
+    fn write(&mut self, record: &ProducerRecord<'_>) -> Result<(), Refused> {
+        let mut fault = Fault::None;
+        if self.cluster.faults.active() {
+            let client = self.transactions.as_ref().map_or("", |handle| handle.id.name());
+            let topic = self.topics.get(record.topic.0 as usize).map(|outlet| &*outlet.name);
+            let partition = topic.map(|topic| (topic, record.partition));
+            let operation = Operation { step: Step::Produce, client, partition };
+            fault = self.cluster.faults.decide(&operation, self.cluster.clock.now());
+        }
+        match fault {
+            Fault::Fail(error) => return Err(Refused::of(error)),
+            Fault::LoseRequest => return Err(Refused::Transaction(lost(Step::Produce))),
+            _ => {}
+        }
+        let accepted = self.accept(record)?;
+        let behind = self.in_flight.behind(&accepted.partition);
+        let time = match fault {
+            Fault::Delay(time) | Fault::Block(time) => Some(time.max(behind.unwrap_or_default())),
+            _ => behind,
+        };
+        if let Fault::Block(time) = fault {
+            self.cluster.block_sender(time);
+        }
+        if let Some(time) = time {
+            self.in_flight.delay(&self.cluster, time, accepted);
             return Ok(());
         }
-        let client = self.transactions.as_ref().map_or("", |handle| handle.id.name());
-        let topic = self.topics.get(record.topic.0 as usize).map(|outlet| &*outlet.name);
-        let operation = Operation {
-            step: Step::Produce,
-            client,
-            partition: topic.map(|topic| (topic, record.partition)),
-        };
-        match self.cluster.faults.decide(&operation, self.cluster.clock.now()) {
-            Fault::None => {
-                let offset = self.write(record)?;
-                self.acknowledge(record.tag, offset);
-                Ok(())
-            }
-            Fault::Fail(error) => Err(Refused::of(error)),
-            Fault::Delay(time) | Fault::DelayAnswer(time) => {
-                let offset = self.write(record)?;
+        let offset = accepted.write()?;
+        match fault {
+            Fault::DelayAnswer(time) => {
                 // Acknowledgements of one connection do not overtake each other.
                 let time = self.late.back().map_or(time, |&(last, ..)| last.max(time));
                 self.late.push_back((time, record.tag, offset));
-                Ok(())
             }
-            Fault::LoseAnswer => {
-                self.write(record)?;
-                Err(Refused::Transaction(lost(Step::Produce)))
+            Fault::LoseAnswer => return Err(Refused::Transaction(lost(Step::Produce))),
+            // A producer without a transaction has no number by which the broker knows a record
+            // that comes again.
+            Fault::Twice(_) if accepted.transaction.is_none() => {
+                let offset = accepted.write()?;
+                self.acknowledge(record.tag, offset);
             }
-            Fault::LoseRequest => Err(Refused::Transaction(lost(Step::Produce))),
+            _ => self.acknowledge(record.tag, offset),
         }
+        Ok(())
     }
 
     #[inline]
@@ -146,8 +159,19 @@ impl EmbeddedProducer {
         }
     }
 
+    /// Learns what became of records that were on their way.
+    fn take_arrived(&mut self) {
+        for (accepted, written) in self.in_flight.take_arrived() {
+            match written {
+                Ok(offset) => self.acknowledge(accepted.tag, offset),
+                Err(refused) => self.refuse(accepted.slot, ANY_PARTITION, accepted.tag, refused),
+            }
+        }
+    }
+
     /// Takes over the acknowledgements that have come by now.
     fn take_late(&mut self) {
+        self.take_arrived();
         let now = self.cluster.clock.now();
         while let Some(&(time, tag, offset)) = self.late.front()
             && time <= now
@@ -157,18 +181,11 @@ impl EmbeddedProducer {
         }
     }
 
-    fn refuse(&mut self, record: &ProducerRecord<'_>, refused: Refused) {
-        let topic = self
-            .topics
-            .get(record.topic.0 as usize)
-            .map_or_else(|| Arc::from(""), |outlet| outlet.name.clone());
+    fn refuse(&mut self, slot: usize, partition: i32, tag: Tag, refused: Refused) {
+        let topic = self.topics.get(slot);
+        let topic = topic.map_or_else(|| Arc::from(""), |outlet| outlet.name.clone());
         let error = refused.error().clone();
-        self.failures.push_back(DeliveryFailure {
-            topic,
-            partition: record.partition,
-            tag: record.tag,
-            error,
-        });
+        self.failures.push_back(DeliveryFailure { topic, partition, tag, error });
         if let Some(handle) = &mut self.transactions {
             handle.refused(refused);
         }
@@ -202,8 +219,8 @@ impl Producer for EmbeddedProducer {
         if let Some(handle) = &self.transactions {
             handle.check_send()?;
         }
-        if let Err(refused) = self.write_under_faults(&record) {
-            self.refuse(&record, refused);
+        if let Err(refused) = self.write(&record) {
+            self.refuse(record.topic.0 as usize, record.partition, record.tag, refused);
         }
         Ok(())
     }
@@ -211,7 +228,8 @@ impl Producer for EmbeddedProducer {
     fn flush(&mut self) -> Call<()> {
         self.take_late();
         let client = self.transactions.as_ref().map_or("", |handle| handle.id.name());
-        let Some(&(time, ..)) = self.late.back() else {
+        let late = self.late.back().map(|&(time, ..)| time);
+        let Some(time) = late.max(self.in_flight.until()) else {
             return self.cluster.request(&self.wake, Step::Flush, client, |_| Ok(()));
         };
         self.cluster.request_waiting(&self.wake, Step::Flush, client, move |cluster, reply| {
@@ -220,6 +238,7 @@ impl Producer for EmbeddedProducer {
     }
 
     fn failure(&mut self) -> Option<DeliveryFailure> {
+        self.take_arrived();
         self.failures.pop_front()
     }
 
@@ -241,7 +260,8 @@ impl Producer for EmbeddedProducer {
         let named = id.clone();
         self.cluster.request(&self.wake, Step::InitTransactions, named.name(), move |cluster| {
             let identity = id.init(&cluster.groups);
-            *cell.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+            // One that comes again fences us; its answer goes to nobody.
+            cell.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(identity);
             Ok(())
         })
     }
@@ -253,6 +273,7 @@ impl Producer for EmbeddedProducer {
     fn commit(&mut self, offsets: &[OffsetToCommit], group: &GroupMetadata) -> Call<CommitOutcome> {
         self.cluster.tick();
         let started = self.handle().and_then(|handle| handle.start_commit(offsets, group));
+        self.in_flight.purge();
         let transaction = match started {
             Ok(CommitStart::Attempt(transaction)) => transaction,
             Ok(CommitStart::Outcome(outcome)) => return Call::ready(Ok(outcome)),
@@ -270,6 +291,7 @@ impl Producer for EmbeddedProducer {
             Ok(transaction) => transaction,
             Err(error) => return Call::ready(Err(error)),
         };
+        self.in_flight.purge();
         let id = transaction.id.clone();
         self.cluster
             .request(&self.wake, Step::Abort, id.name(), move |cluster| transaction.abort(cluster))

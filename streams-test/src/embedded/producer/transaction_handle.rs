@@ -76,7 +76,7 @@ impl TransactionHandle {
 
     /// The id, and where the identity goes.
     pub(super) fn start_init(
-        &self,
+        &mut self,
     ) -> Result<(Arc<TransactionalId>, Arc<Mutex<Option<Identity>>>), ClientError> {
         // The answer to an earlier call may have been lost; after a begin it was heard of.
         if self.number > 0 {
@@ -85,6 +85,8 @@ impl TransactionHandle {
                 self.id.name()
             )));
         }
+        // Of several calls the last one counts.
+        self.identity = Arc::default();
         Ok((self.id.clone(), self.identity.clone()))
     }
 

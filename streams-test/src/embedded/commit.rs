@@ -33,6 +33,14 @@ impl CommitAttempt {
                 });
                 self.first_half(cluster);
             }
+            Fault::FailLate(error, time) => {
+                let (transaction, offsets) = (self.transaction.clone(), self.offsets.clone());
+                let group = self.group.clone();
+                cluster.timers.at(time, move |cluster| {
+                    drop(transaction.hold_offsets(cluster, &offsets, &group));
+                });
+                self.answer(outcome_of(error));
+            }
             Fault::DelayAnswer(time) => {
                 let held = self.hold(cluster);
                 cluster.timers.at(time, |cluster| self.go_on(cluster, held));
@@ -69,6 +77,11 @@ impl CommitAttempt {
                 let transaction = self.transaction.clone();
                 cluster.timers.at(time, move |cluster| drop(transaction.end_committed(cluster)));
                 self.end(cluster);
+            }
+            Fault::FailLate(error, time) => {
+                let transaction = self.transaction.clone();
+                cluster.timers.at(time, move |cluster| drop(transaction.end_committed(cluster)));
+                self.answer(outcome_of(error));
             }
             Fault::DelayAnswer(time) => {
                 let outcome = self.transaction.end_committed(cluster);

@@ -111,6 +111,9 @@ pub enum Fault {
     /// It is done and answered, and at that time the same request arrives once more: a repetition
     /// that got stuck on the way. The answer to it goes to nobody.
     Twice(Instant),
+    /// It is answered with this at once, while the request is still on its way: it arrives at that
+    /// time. A commit is answered as unknown, or as fatal if the producer is lost by the error.
+    FailLate(ClientError, Instant),
     /// The producer's queue is full until that time: [`Step::Produce`] is delayed, and in a
     /// [`Simulation`](crate::Simulation) the thread that sends stands still. For other steps a
     /// delay.

@@ -80,7 +80,7 @@ impl EmbeddedFetcher {
         match self.cluster.faults.decide(&operation, now) {
             // Records never come twice: the client knows its position.
             Fault::None | Fault::Twice(_) => return None,
-            Fault::Fail(error) => return Some(Err(error)),
+            Fault::Fail(error) | Fault::FailLate(error, _) => return Some(Err(error)),
             Fault::Delay(time) | Fault::DelayAnswer(time) | Fault::Block(time) => {
                 self.silence(slot, time);
             }

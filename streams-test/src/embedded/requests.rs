@@ -35,6 +35,10 @@ impl Cluster {
                 reply.send(run(self));
                 self.timers.at(time, move |cluster| drop(run(cluster)));
             }
+            Fault::FailLate(error, time) => {
+                reply.send(Err(error));
+                self.timers.at(time, move |cluster| drop(run(cluster)));
+            }
         }
         call
     }
@@ -62,6 +66,10 @@ impl Cluster {
             Fault::LoseRequest => reply.send(Err(lost(step))),
             Fault::Twice(time) => {
                 run(self, reply);
+                self.timers.at(time, move |cluster| run(cluster, Call::pair(None).0));
+            }
+            Fault::FailLate(error, time) => {
+                reply.send(Err(error));
                 self.timers.at(time, move |cluster| run(cluster, Call::pair(None).0));
             }
         }

@@ -86,7 +86,8 @@ impl State {
                 _ => Fault::Delay(time),
             }
         } else if dice < fail + lose + delay + twice {
-            Fault::Twice(now + self.delay(operation))
+            let time = now + self.delay(operation);
+            if self.random.below(2) == 0 { Fault::Twice(time) } else { self.too_late(step, time) }
         } else {
             Fault::None
         }
@@ -108,6 +109,14 @@ impl State {
             _ => ClientErrorKind::Retriable,
         };
         ClientError::new(kind, format!("{step:?} failed on purpose; try again"))
+    }
+
+    /// Given up by the client, and done all the same.
+    fn too_late(&mut self, step: Step, time: Instant) -> Fault {
+        let is_fatal = step == Step::Commit && self.random.below(2) == 0;
+        let kind = if is_fatal { ClientErrorKind::Fatal } else { ClientErrorKind::Retriable };
+        let error = ClientError::new(kind, format!("{step:?} took too long on purpose; try again"));
+        Fault::FailLate(error, time)
     }
 
     fn choose(&mut self, (step, restores): (Step, bool)) -> Chances {

@@ -19,6 +19,8 @@ const DELAY_MAX: Duration = Duration::from_secs(9);
 /// Of one thread, while the others of its process go on.
 const STALL_MAX: Duration = Duration::from_secs(3);
 
+/// Far more than runs have: this one goes in circles.
+const STEPS_MAX: u64 = 500_000;
 /// Whether a run is settled is a question to all partitions.
 const STEPS_BETWEEN_LOOKS: usize = 20;
 
@@ -226,6 +228,7 @@ impl<'a> Storm<'a> {
     /// `false` if nothing will ever happen again: nobody runs.
     fn step(&mut self) -> bool {
         let goes_on = self.simulation.step();
+        assert!(self.simulation.steps() < STEPS_MAX, "the run never ends");
         for at in 0..self.instances.len() {
             let (id, fate) = self.instances[at];
             if let Some(failure) = self.simulation.take_failure(id) {

@@ -115,7 +115,7 @@ impl EmbeddedProducer {
             fault = self.cluster.faults.decide(&operation, self.cluster.clock.now());
         }
         match fault {
-            Fault::Fail(error) => return Err(Refused::of(error)),
+            Fault::Fail(error) | Fault::FailLate(error, _) => return Err(Refused::of(error)),
             Fault::LoseRequest => return Err(Refused::Transaction(lost(Step::Produce))),
             _ => {}
         }

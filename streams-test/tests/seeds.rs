@@ -53,3 +53,27 @@ fn at_least_once_no_record_is_lost() {
     });
     simulation.seeds(0..100).run();
 }
+
+/// I11: faults and fates are part of what the seed decides.
+#[test]
+fn equal_seeds_give_equal_runs() {
+    for simulation in [shop().exactly_once(), words_are_counted()] {
+        let undisturbed = simulation.undisturbed();
+        let run = |seed| simulation.run_seed(seed, &undisturbed);
+        for seed in 1..4 {
+            assert_eq!(run(seed), run(seed));
+            assert_ne!(run(seed).event_hash, run(seed + 100).event_hash);
+        }
+    }
+}
+
+/// What is compared is there: an oracle that is empty agrees with everything.
+#[test]
+fn the_undisturbed_run_has_something_of_everything() {
+    let undisturbed = shop().exactly_once().undisturbed();
+    for topic in [shop::TOTALS, shop::HOURS, shop::LATE] {
+        let records: Vec<_> = undisturbed.records(topic).iter().map(Vec::len).collect();
+        assert!(records.iter().all(|&records| records > 2), "{topic}: {records:?}");
+    }
+    assert!(!undisturbed.store::<String, i64>("totals").is_empty());
+}

@@ -22,6 +22,8 @@ pub(super) struct Process {
     /// Survives the process.
     pub(super) directory: Arc<StateDirectory>,
     pub(super) parts: Vec<Part>,
+    /// The parts of former lives.
+    dead: Vec<Part>,
     commands: Vec<Postbox<ThreadCommand>>,
     shared: Option<Arc<InstanceShared>>,
     alive: Alive,
@@ -35,6 +37,7 @@ impl Process {
         Self {
             directory: StateDirectory::in_memory_as(id),
             parts: Vec::new(),
+            dead: Vec::new(),
             commands: Vec::new(),
             shared: None,
             alive: Alive::new(false.into()),
@@ -84,10 +87,10 @@ impl Process {
 
     /// kill -9: nothing runs any more, and what the engine had not flushed is gone.
     pub(super) fn kill(&mut self) {
-        // Dropping a machine must not let it do what a killed process cannot do.
         self.alive.store(false, Ordering::SeqCst);
         let _ = self.directory.crash();
-        self.parts.drain(..).for_each(std::mem::forget);
+        // Dropping a machine now would let it do what a killed process cannot do.
+        self.dead.append(&mut self.parts);
         self.commands.clear();
         self.shared = None;
     }

@@ -9,6 +9,8 @@ use streams_core::runtime::step::Next;
 use streams_core::time::{Clock, ClockRef, Instant};
 use streams_core::{ResolvedConfig, StreamsConfig, StreamsError, Topology};
 
+use uuid::Uuid;
+
 use super::instance::Process;
 use super::part::Machine;
 use super::random::Random;
@@ -185,6 +187,11 @@ impl Simulation {
     /// The state of an instance; `None` when it was killed.
     pub fn state(&self, instance: InstanceId) -> Option<State> {
         self.processes[instance.0].state()
+    }
+
+    /// The id of a process: a part of the transactional ids of its threads.
+    pub fn process_id(&self, instance: InstanceId) -> Uuid {
+        self.processes[instance.0].directory.process_id()
     }
 
     /// The changelog offset up to which the engine of an instance has a store of a task (its

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     StartUp(Cluster),
     /// From a producer to a `read_committed` consumer.
     Latency(Work, Guarantee),
+    /// The same with the raw loop.
+    LatencyFloor(Guarantee),
     /// After a kill, with state.
     Restart,
     ManyTasks,
@@ -107,6 +109,10 @@ const fn latency(name: &'static str, work: Work, guarantee: Guarantee) -> Case {
     case(name, "latency at half the maximal rate", Kind::Latency(work, guarantee), &[])
 }
 
+const fn floor_latency(name: &'static str, guarantee: Guarantee) -> Case {
+    case(name, "latency of the raw loop", Kind::LatencyFloor(guarantee), &[])
+}
+
 const DIRTY: &str = "raw loop and hash map; changelog and output once per key and commit";
 const UPDATE: &str = "raw loop and hash map; output per record, changelog once per key and commit";
 const EVERY: &str = "raw loop and hash map; changelog and output per record";
@@ -183,6 +189,9 @@ pub(crate) const ALL: &[Case] = &[
         &["count-z1m-floor-update"],
     ),
     case("count-z1m-dsl", DSL, Kind::Dsl(Keys::Z1m), &["count-z1m-floor-update"]),
+    floor_latency("latency-floor-eos-10", Guarantee::ExactlyOnce(10)),
+    floor_latency("latency-floor-eos-30", Guarantee::ExactlyOnce(30)),
+    floor_latency("latency-floor-eos-100", Guarantee::ExactlyOnce(100)),
     latency("latency-pass-eos-10", Work::Pass, Guarantee::ExactlyOnce(10)),
     latency("latency-pass-eos-30", Work::Pass, Guarantee::ExactlyOnce(30)),
     latency("latency-pass-eos-100", Work::Pass, Guarantee::ExactlyOnce(100)),
@@ -273,7 +282,8 @@ pub(crate) fn run_child(arguments: &[String]) -> Result<()> {
             Sample::of_this_process()?.to_line()
         }
         Kind::StartUp(cluster) => start_up::run(&task, cluster)?,
-        Kind::Latency(work, guarantee) => latency::run(&task, work, guarantee)?,
+        Kind::Latency(work, guarantee) => latency::run(&task, work, guarantee, false)?,
+        Kind::LatencyFloor(guarantee) => latency::run(&task, Work::Pass, guarantee, true)?,
         Kind::Restart => restart::run(&task)?,
         Kind::ManyTasks => many_tasks::run()?,
         Kind::Micro => micro::run()?,

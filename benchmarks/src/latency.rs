@@ -34,35 +34,81 @@ const READ_WAIT_MS: i32 = 1;
 /// milliseconds, median, 99th percentile and maximum; then of commits at both rates: how many a
 /// second, milliseconds until everything was acknowledged and until the commit was answered, and
 /// the share of time in which it was under way.
-pub(crate) fn run(task: &Task, work: Work, guarantee: Guarantee) -> Result<String> {
+pub(crate) fn run(task: &Task, work: Work, guarantee: Guarantee, raw: bool) -> Result<String> {
     let observer = Observer::install()?;
     let broker = Broker::start_or_use(Some(&task.bootstrap))?;
     let task = Task { input: format!("{}-in", task.tag), ..task.clone() };
     broker.create_topic(&task.input)?;
-    let directory = tempfile::tempdir()?;
-    let config = StreamsConfig::new(task.tag.as_str(), task.bootstrap.as_str())
-        .state_dir(directory.path())
-        .threads(1);
-    let config = streams::settings(guarantee.apply(config))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let topology = streams::topology(&task, work)?;
-    let streams = runtime.block_on(KafkaStreams::start(topology, config))?;
-    runtime.block_on(streams.wait_for(State::Running))?;
-
     let reader = Reader { origin: now(), ..Reader::default() };
-    let consumer = RawConsumer::new(&task.bootstrap, "bench-latency", &task.output())?;
-    let measured = std::thread::scope(|scope| {
-        #[allow(clippy::disallowed_methods, reason = "the consumer of the measurement")]
-        let reading = std::thread::Builder::new().spawn_scoped(scope, || reader.run(consumer))?;
-        let measured = drive(&task, &reader, &observer);
-        reader.stop.store(true, Ordering::Release);
-        let latencies = reading.join().map_err(|_| "the consumer failed")??;
-        measured.map(|measured| (measured, latencies))
-    });
-    let ((max, paced), latencies) = measured?;
-    runtime.block_on(streams.close())?;
+    let measure = || {
+        let consumer = RawConsumer::new(&task.bootstrap, "bench-latency", &task.output())?;
+        beside(&reader.stop, || reader.run(consumer), || drive(&task, &reader, &observer))
+    };
+    let ((max, paced), latencies) = if raw {
+        let stop = AtomicBool::new(false);
+        let ((), measured) = swap(beside(&stop, || copy_raw(&task, guarantee, &stop), measure)?);
+        measured
+    } else {
+        let directory = tempfile::tempdir()?;
+        let config = StreamsConfig::new(task.tag.as_str(), task.bootstrap.as_str())
+            .state_dir(directory.path())
+            .threads(1);
+        let config = streams::settings(guarantee.apply(config))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let topology = streams::topology(&task, work)?;
+        let streams = runtime.block_on(KafkaStreams::start(topology, config))?;
+        runtime.block_on(streams.wait_for(State::Running))?;
+        let measured = measure()?;
+        runtime.block_on(streams.close())?;
+        measured
+    };
     broker.delete_topics(std::slice::from_ref(&task.input))?;
     Ok(line(&max, &paced, latencies))
+}
+
+/// Runs `main` here and `side` on a thread that is stopped afterwards.
+fn beside<S: Send, M>(
+    stop: &AtomicBool,
+    side: impl FnOnce() -> Result<S> + Send,
+    main: impl FnOnce() -> Result<M>,
+) -> Result<(M, S)> {
+    std::thread::scope(|scope| {
+        #[allow(clippy::disallowed_methods, reason = "a part of the measurement")]
+        let side = std::thread::Builder::new().spawn_scoped(scope, side)?;
+        let result = main();
+        stop.store(true, Ordering::Release);
+        let side = side.join().map_err(|_| "a thread of the measurement failed")??;
+        Ok((result?, side))
+    })
+}
+
+fn swap<A, B>((a, b): (A, B)) -> (B, A) {
+    (b, a)
+}
+
+/// The raw librdkafka loop.
+fn copy_raw(task: &Task, guarantee: Guarantee, stop: &AtomicBool) -> Result<()> {
+    let id = guarantee.is_exactly_once().then_some(task.tag.as_str());
+    let linger_ms = if id.is_some() { "5" } else { "100" };
+    let mut consumer = RawConsumer::new(&task.bootstrap, &task.tag, &task.input)?;
+    let mut producer = RawProducer::lingering(&task.bootstrap, id, linger_ms)?;
+    let out = producer.topic(&task.output())?;
+    let interval = Duration::from_millis(guarantee.interval_ms().into());
+    let mut next_commit = now() + interval;
+    let mut dirty = false;
+    while !stop.load(Ordering::Acquire) {
+        dirty |= 0 < consumer.batch_within(READ_WAIT_MS, |record| {
+            let partition = partition_for_key(record.key, PARTITIONS);
+            producer.send(out, partition, record.time, record.key, Some(record.value))
+        })?;
+        producer.poll();
+        if dirty && now() >= next_commit {
+            next_commit = now() + interval;
+            producer.commit(&consumer)?;
+            dirty = false;
+        }
+    }
+    Ok(())
 }
 
 /// A rate that was held, and the commits meanwhile.

@@ -36,7 +36,7 @@ pub(crate) fn render(cases: &[Case], results: &Results, options: &Options) -> St
         };
         let (name, runs) = (case.name, rounds.len());
         let line = match case.kind {
-            Kind::Latency(..) => continue,
+            Kind::Latency(..) | Kind::LatencyFloor(_) => continue,
             Kind::Micro => format!(
                 "per record without a sink {} ns, per hop {} ns, pass-through without Kafka {} ns, \
                  count and sink without Kafka {} ns",
@@ -100,7 +100,9 @@ fn restart_lines(column: &dyn Fn(usize) -> String) -> String {
 fn latency_rows(text: &mut String, cases: &[Case], results: &Results) {
     let mut begun = false;
     for case in cases {
-        let (Kind::Latency(..), Some(rounds)) = (case.kind, results.numbers.get(case.name)) else {
+        let (Kind::Latency(..) | Kind::LatencyFloor(_), Some(rounds)) =
+            (case.kind, results.numbers.get(case.name))
+        else {
             continue;
         };
         if !begun {

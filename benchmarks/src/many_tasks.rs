@@ -11,12 +11,13 @@ use streams_core::{KafkaStreams, StreamsConfig, Topology};
 use streams_test::EmbeddedCluster;
 
 use crate::Result;
-use crate::measure::now;
+use crate::measure::{log_if_asked, now};
 
 const TASKS: i32 = 200;
 
 /// Milliseconds to RUNNING and descriptors that are open then: at the first start, and again.
 pub(crate) fn run() -> Result<String> {
+    log_if_asked();
     let directory = tempfile::tempdir()?;
     let cluster = EmbeddedCluster::new();
     cluster.create_topic("in", TASKS)?;

@@ -57,6 +57,14 @@ pub(crate) fn spin() -> Duration {
     cpu_time().saturating_sub(before)
 }
 
+/// Writes the log to stderr, if `BENCH_LOG` has a filter for it: to find out where time goes.
+pub(crate) fn log_if_asked() {
+    if let Ok(filter) = std::env::var("BENCH_LOG") {
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
+        log.with_env_filter(filter).init();
+    }
+}
+
 pub(crate) fn now() -> Instant {
     SystemClock.now()
 }

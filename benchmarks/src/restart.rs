@@ -21,7 +21,7 @@ use crate::Result;
 use crate::broker::{Broker, PARTITIONS};
 use crate::cases::{Guarantee, Task, changelog_topic};
 use crate::input::{key_of, value_of};
-use crate::measure::now;
+use crate::measure::{log_if_asked, now};
 use crate::raw_kafka::RawProducer;
 use crate::streams::settings;
 
@@ -168,9 +168,7 @@ pub(crate) fn run_app(arguments: &[String]) -> Result<()> {
     let [bootstrap, input, tag, directory] = arguments else {
         return Err("--restart-app is for the benchmark".into());
     };
-    if let Ok(filter) = std::env::var("BENCH_LOG") {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
-    }
+    log_if_asked();
     let mut builder = Topology::builder();
     let source = builder.add_source::<Bytes, Bytes>("in", input.as_str());
     let stores = Stores::key_value::<Bytes, i64>("counts");

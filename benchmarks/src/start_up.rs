@@ -9,11 +9,12 @@ use streams_test::EmbeddedCluster;
 use crate::Result;
 use crate::broker::PARTITIONS;
 use crate::cases::{Cluster, Task};
-use crate::measure::now;
+use crate::measure::{log_if_asked, now};
 use crate::streams::count;
 
 /// Milliseconds from `start` to RUNNING: `first second`.
 pub(crate) fn run(task: &Task, cluster: Cluster) -> Result<String> {
+    log_if_asked();
     let directory = tempfile::tempdir()?;
     let mut config = StreamsConfig::new(task.tag.as_str(), task.bootstrap.as_str())
         .state_dir(directory.path())

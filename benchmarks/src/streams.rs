@@ -9,9 +9,11 @@ use streams_dsl::StreamsBuilder;
 
 use crate::Result;
 use crate::cases::{Guarantee, Task, Work};
+use crate::measure::log_if_asked;
 
 /// Runs until the coordinator, which watches the output, closes our input; then closes.
 pub(crate) fn run(task: &Task, topology: Topology, guarantee: Guarantee) -> Result<()> {
+    log_if_asked();
     let directory = tempfile::tempdir()?;
     let config = StreamsConfig::new(task.tag.as_str(), task.bootstrap.as_str())
         .state_dir(directory.path())

@@ -38,6 +38,9 @@ const BOTH_DEFAULTS: &[(&str, &str)] = &[
 const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     // How soon a partition whose buffer was full is asked again.
     ("fetch.queue.backoff.ms", "5"),
+    // librdkafka has one request under way per broker: a partition that is added, or sought, waits
+    // until the broker has answered for those that have nothing. 500 by librdkafka's default.
+    ("fetch.wait.max.ms", "50"),
 ];
 
 const CONSUMER_DECIDED: &[(&str, &str)] = &[

@@ -3,7 +3,7 @@
 //! **Position.** The next position is the highest of: the offset after the last record; the offset
 //! of the last end-of-partition notice (exact: it has passed markers, aborted records and gaps of
 //! compaction); and librdkafka's own position, which moves over transaction markers when they are
-//! taken from the queue, half a second (`fetch.wait.max.ms`) before the notice. The notice itself
+//! taken from the queue, `fetch.wait.max.ms` before the notice. The notice itself
 //! moves librdkafka's position one too far (fixed in 2.13.2), so exactly that value is not
 //! believed.
 //!

@@ -59,6 +59,8 @@ impl Transactions {
         // A trouble of before counts too: nothing was connected successfully yet.
         let (mut seen, mut trouble) = (0, None);
         let result = self.repeat(INIT_DEADLINE, |ms| {
+            // Without a connection librdkafka looks for the coordinator half a second later.
+            wait_for_broker(&self.client, ms);
             // SAFETY: the instance is live; the error is ours.
             let result = unsafe { NativeError::take(sys::rd_kafka_init_transactions(rk, ms)) };
             trouble = self.trouble.newer_than(&mut seen);
@@ -172,6 +174,19 @@ impl Transactions {
                         && !self.stop.load(Ordering::Acquire) => {}
                 result => return result,
             }
+        }
+    }
+}
+
+/// Returns when some broker has answered, or when the time is over.
+fn wait_for_broker(client: &Client, ms: c_int) {
+    let mut answer: *const sys::rd_kafka_metadata_t = ptr::null();
+    // SAFETY: the instance is live; no topic is asked for; the answer is ours, destroyed once.
+    unsafe {
+        let code =
+            native::rd_kafka_metadata(client.as_ptr(), 0, ptr::null_mut(), &raw mut answer, ms);
+        if code == 0 && !answer.is_null() {
+            sys::rd_kafka_metadata_destroy(answer);
         }
     }
 }

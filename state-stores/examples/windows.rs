@@ -81,7 +81,7 @@ fn main() {
 }
 
 fn write(store: &mut LayeredStore, first: u64, rows: u64) {
-    let row = |n: u64| if n % LATE == 0 { n.saturating_sub(rows) } else { n };
+    let row = |n: u64| if n.is_multiple_of(LATE) { n.saturating_sub(rows) } else { n };
     let keys = (first..first + COMMIT_ROWS).map(|n| (key(row(n), rows), Some([8; 32])));
     store.seal(Attempt(first + COMMIT_ROWS), keys);
     note(store, first + COMMIT_ROWS, time(first, rows));

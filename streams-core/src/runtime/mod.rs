@@ -31,6 +31,7 @@ mod repartition_purge;
 pub mod restorer;
 pub mod state;
 pub mod step;
+mod store_load;
 pub mod store_worker;
 mod stream_task;
 pub mod stream_thread;
@@ -42,3 +43,5 @@ mod troubled_tasks;
 #[doc(hidden)]
 pub use commit_step::{CommitStep, CommitSteps};
 pub use kafka_streams::{CloseOptions, KafkaStreams};
+#[cfg(test)]
+pub(crate) use store_load::StoreLoad;

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use state_stores::{BulkLoad, LayeredStore, StateError, StoreMetadata};
+use state_stores::{LayeredStore, StateError, StoreMetadata};
 use uuid::Uuid;
 
 use super::mailbox::{Mailbox, Postbox};
 use super::reaction_table::{Request, RequestReaction, request_reaction};
 use super::step::Next;
+use super::store_load::StoreLoad;
 use crate::client::{
     ClientError, ClientErrorKind, FetchSlot, FetchedBatch, Fetcher, TopicPartition, WakeRef,
 };
 use crate::config::{RestoreListener, RestorePhase, RestoreProgress};
-use crate::stores::{ChangelogFormat, RestoredRows};
+use crate::stores::ChangelogFormat;
 use crate::task_id::TaskId;
 use crate::time::{ClockRef, Instant};
 
@@ -30,16 +31,15 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// The stores of one task, and what each lacks.
 pub struct RestoreJob {
     pub(crate) task: TaskId,
-    pub(crate) stores: Vec<StoreRestore>,
+    pub(crate) stores: Vec<(StoreRestore, LayeredStore)>,
     pub(crate) reply_to: Postbox<RestoreDone>,
 }
 
-/// One store, and the part of its changelog that it lacks.
+/// The part of its changelog that a store lacks.
 pub struct StoreRestore {
     /// Its place among the task's stores.
     pub(crate) index: usize,
     pub(crate) name: Arc<str>,
-    pub(crate) store: LayeredStore,
     pub(crate) changelog: TopicPartition,
     pub(crate) format: ChangelogFormat,
     pub(crate) topic_id: Uuid,
@@ -102,12 +102,11 @@ struct ActiveJob {
 
 struct Loading {
     restore: StoreRestore,
-    load: BulkLoad,
+    load: StoreLoad,
     slot: FetchSlot,
     position: i64,
     leader_epoch: i32,
     records: u64,
-    rows: RestoredRows,
     started: Instant,
     told: Instant,
 }
@@ -184,29 +183,28 @@ impl Restorer {
         let RestoreJob { task, stores, reply_to } = job;
         let mut active = ActiveJob { task, loading: Vec::new(), finished: Vec::new(), reply_to };
         let mut failure = None;
-        for mut restore in stores {
+        for (restore, store) in stores {
             if failure.is_some() || restore.start >= restore.end {
-                active.finished.push((restore.index, restore.store));
+                active.finished.push((restore.index, store));
                 continue;
             }
             let slot = match self.fetcher.assign(&restore.changelog, restore.start) {
                 Ok(slot) => slot,
                 Err(error) => {
                     failure = Some(RestoreFailure::Client(restore.changelog.clone(), error));
-                    active.finished.push((restore.index, restore.store));
+                    active.finished.push((restore.index, store));
                     continue;
                 }
             };
-            let load = match restore.store.bulk_load() {
+            let load = match StoreLoad::begin(store, restore.format) {
                 Ok(load) => load,
-                Err(error) => {
+                Err((store, error)) => {
                     self.fetcher.unassign(slot);
                     failure = Some(RestoreFailure::State(error));
-                    active.finished.push((restore.index, restore.store));
+                    active.finished.push((restore.index, store));
                     continue;
                 }
             };
-            let rows = RestoredRows::new(restore.format, restore.store.notes());
             self.slots.insert(slot, task);
             let position = restore.start;
             let loading = Loading {
@@ -216,7 +214,6 @@ impl Restorer {
                 position,
                 leader_epoch: -1,
                 records: 0,
-                rows,
                 started: now,
                 told: now,
             };
@@ -313,8 +310,7 @@ impl Restorer {
         for loading in job.loading {
             self.fetcher.unassign(loading.slot);
             self.slots.remove(&loading.slot);
-            drop(loading.load);
-            stores.push((loading.restore.index, loading.restore.store));
+            stores.push((loading.restore.index, loading.load.into_store()));
         }
         job.reply_to.send(RestoreDone { task, stores, outcome });
     }
@@ -326,20 +322,17 @@ impl Loading {
         for record in batch.records.drain(..) {
             // Records past the end were written after we asked for it; they are ours as well.
             let Some(key) = record.key() else { continue };
-            let Self { rows, load, .. } = self;
-            rows.take(key, record.value(), record.timestamp(), |key, value| load.push(key, value));
+            self.load.take(key, record.value(), record.timestamp())?;
         }
         self.position = self.position.max(batch.next_position);
         self.leader_epoch = self.leader_epoch.max(batch.leader_epoch);
-        self.load.checkpoint(&self.metadata(wall_time_ms))?;
-        Ok(())
+        let metadata = self.metadata(wall_time_ms);
+        self.load.checkpoint(metadata)
     }
 
-    fn finish(mut self, wall_time_ms: i64) -> Result<(usize, LayeredStore), StateError> {
+    fn finish(self, wall_time_ms: i64) -> Result<(usize, LayeredStore), StateError> {
         let metadata = self.metadata(wall_time_ms);
-        let loaded = self.load.finish(metadata)?;
-        self.restore.store.finish_load(loaded);
-        Ok((self.restore.index, self.restore.store))
+        Ok((self.restore.index, self.load.finish(metadata)?))
     }
 
     fn metadata(&self, wall_time_ms: i64) -> StoreMetadata {
@@ -348,7 +341,6 @@ impl Loading {
             wall_time_ms,
             ..StoreMetadata::new(self.restore.topic_id, self.position)
         }
-        .with_notes(self.rows.notes())
     }
 
     fn tell(

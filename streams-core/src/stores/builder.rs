@@ -193,7 +193,8 @@ impl StoreDeclaration {
     /// How long the broker keeps the records of its changelog, where time decides: as long as the
     /// rows are visible, and `additional` for clocks that disagree. As the broker writes it.
     pub(crate) fn changelog_retention_ms(&self, additional_ms: i64) -> Option<i64> {
-        let retention = self.spec.segments?.retention_ms();
+        let segments = self.spec.segments.filter(|_| self.format.has_retention())?;
+        let retention = segments.retention_ms();
         Some(retention.saturating_add(additional_ms))
     }
 

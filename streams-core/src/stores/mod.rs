@@ -28,6 +28,7 @@ mod set;
 mod store;
 mod typed_cache;
 mod value_sizes;
+mod versioned;
 
 pub use self::builder::{ChangelogKind, StoreBuilder, StoreDeclaration, Stores};
 pub use self::change::Change;
@@ -54,4 +55,9 @@ pub(crate) use self::set::Connection;
 pub use self::set::{ConnectedStores, HandleMaker, StoreConnections, StoreSet, WiredStores};
 pub use self::store::{
     AccessContext, ReadOnly, Store, StoreHandle, StoreInstance, StoreName, StoreParts,
+};
+pub(crate) use self::versioned::VersionedRows;
+pub use self::versioned::{
+    VersionedAccess, VersionedHandle, VersionedInstance, VersionedReadAccess, VersionedRecord,
+    VersionedRow, VersionedStore, VersionedWalk,
 };

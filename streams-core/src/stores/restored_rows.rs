@@ -14,11 +14,21 @@ pub(super) enum Format {
     /// The row's key, and the time before the value.
     KeyValue,
     Segmented(RowFormat),
+    /// Put by put: see `VersionedRows`.
+    Versioned,
 }
 
 impl ChangelogFormat {
     /// Of key-value stores: the record's key, and its time before its value.
     pub const KEY_VALUE: Self = Self(Format::KeyValue);
+
+    /// Of versioned stores: every put, in order.
+    pub const VERSIONED: Self = Self(Format::Versioned);
+
+    /// Whether the broker may delete records that are older than the store's retention.
+    pub(crate) fn has_retention(&self) -> bool {
+        matches!(self.0, Format::Segmented(_))
+    }
 
     pub(crate) const fn segmented(format: RowFormat) -> Self {
         Self(Format::Segmented(format))
@@ -32,7 +42,7 @@ impl ChangelogFormat {
     pub(super) fn by_time(self) -> Self {
         match self.0 {
             Format::Segmented(format) => Self::segmented(RowFormat { by_time: true, ..format }),
-            Format::KeyValue => self,
+            Format::KeyValue | Format::Versioned => self,
         }
     }
 }
@@ -70,6 +80,7 @@ impl RestoredRows {
                 push(key, value);
             }
             Format::Segmented(format) => self.segmented(format, key, value, timestamp, push),
+            Format::Versioned => unreachable!("versioned stores are restored put by put"),
         }
     }
 

@@ -84,7 +84,7 @@ impl StoreInCreation {
     }
 
     /// What it lacks, with the store itself; `None` if it lacks nothing.
-    pub(super) fn lend(&mut self, extent: &Extent) -> Option<StoreRestore> {
+    pub(super) fn lend(&mut self, extent: &Extent) -> Option<(StoreRestore, LayeredStore)> {
         let local = self.store.as_ref().and_then(LayeredStore::metadata);
         let local = local.map(|metadata| metadata.next_offset);
         let (start, end) = (local.unwrap_or(extent.earliest), extent.end);
@@ -96,16 +96,17 @@ impl StoreInCreation {
             return None;
         }
         let changelog = self.changelog.clone()?;
-        Some(StoreRestore {
+        let store = self.store.take().expect("the restorer has given back what it was lent");
+        let restore = StoreRestore {
             index: extent.store,
             name: self.declaration.name().clone(),
-            store: self.store.take().expect("the restorer has given back what it was lent"),
             changelog: changelog.partition,
             format: self.declaration.format(),
             topic_id: changelog.topic_id,
             start,
             end,
             from_local: local.is_some(),
-        })
+        };
+        Some((restore, store))
     }
 }

@@ -8,6 +8,7 @@ mod segmented_stores;
 mod sinks;
 mod stores;
 mod timers;
+mod versioned_stores;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -9,13 +9,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use state_stores::{Attempt, StoreMetadata};
 
-use super::{Driver, RawSent, at};
+use super::{Driver, RawSent, at, make};
 use crate::error::BoxError;
 use crate::processor::{ProcessorContext, process_fn};
 use crate::record::{Headers, RecordContext};
+use crate::runtime::StoreLoad;
 use crate::stores::{
-    Cursor, Held, JoinStore, RestoredRows, SessionStore, Store, StoreBuilder, StoreHandle,
-    StoreName, Stores, WindowStore, Written,
+    Cursor, Held, JoinStore, SessionStore, Store, StoreBuilder, StoreHandle, StoreName, Stores,
+    WindowStore, Written,
 };
 use crate::topology::{Node, Topology};
 use crate::windowed::{SessionWindow, TimeWindow, Windowed};
@@ -31,9 +32,9 @@ const SIZE: Duration = Duration::from_millis(7);
 /// A step of time: several in a segment of a minute, more than a retention in all.
 const TICK_MS: i64 = 7_000;
 /// Beginnings of each other, also where the bytes of a time would follow.
-const KEYS: [&str; 6] = ["a", "a\0", "a\0\0\0", "a\0\0\0\0\0\0\0\u{1}", "b", "ab"];
+pub(super) const KEYS: [&str; 6] = ["a", "a\0", "a\0\0\0", "a\0\0\0\0\0\0\0\u{1}", "b", "ab"];
 
-fn driver<S: Store>(store: StoreBuilder<S>) -> Driver {
+pub(super) fn driver<S: Store>(store: StoreBuilder<S>) -> Driver {
     let mut builder = Topology::builder();
     let source: Text = builder.add_source("source", "in");
     let processor: Text = builder
@@ -53,15 +54,15 @@ fn pass(
 
 /// What a store should have now, at each seal, and at the last commit.
 #[derive(Default)]
-struct Versions<M> {
-    now: M,
+pub(super) struct Versions<M> {
+    pub(super) now: M,
     sealed: Vec<M>,
     committed: M,
 }
 
 /// What happens to any store.
 #[derive(Clone, Debug)]
-enum Life {
+pub(super) enum Life {
     Evict(u16),
     Seal,
     Commit,
@@ -72,7 +73,7 @@ enum Life {
     Restore,
 }
 
-fn life() -> impl Strategy<Value = Life> {
+pub(super) fn life() -> impl Strategy<Value = Life> {
     prop_oneof![
         (0..2_000_u16).prop_map(Life::Evict),
         Just(Life::Seal),
@@ -86,15 +87,15 @@ fn life() -> impl Strategy<Value = Life> {
 }
 
 /// A task with one store, its oracle, and its changelog.
-struct Machine<M> {
-    driver: Driver,
-    model: Versions<M>,
+pub(super) struct Machine<M> {
+    pub(super) driver: Driver,
+    pub(super) model: Versions<M>,
     /// Of committed attempts; what is not committed yet.
     log: (Vec<RawSent>, Vec<RawSent>),
 }
 
 /// A model knows its stream time.
-trait Observed {
+pub(super) trait Observed {
     fn observed(&mut self) -> &mut i64;
 }
 
@@ -116,13 +117,13 @@ impl Observed for () {
 }
 
 impl<M: Clone + Default + Observed> Machine<M> {
-    fn new(driver: Driver) -> Self {
+    pub(super) fn new(driver: Driver) -> Self {
         let (now, committed) = (M::default(), M::default());
         let model = Versions { now, sealed: Vec::new(), committed };
         Self { driver, model, log: (Vec::new(), Vec::new()) }
     }
 
-    fn live(mut self, life: &Life) -> Self {
+    pub(super) fn live(mut self, life: &Life) -> Self {
         match life {
             Life::Evict(bytes) => self.driver.task.evict(usize::from(*bytes)),
             Life::Seal => {
@@ -167,32 +168,39 @@ impl<M: Clone + Default + Observed> Machine<M> {
 
     /// The same task with another disk, its store made from the changelog.
     fn restore(&mut self) {
-        let mut restored = Driver::new(&self.driver.topology, &["in"]);
+        let restored = Driver::new(&self.driver.topology, &["in"]);
         let format = self.driver.topology.stores(0)[0].format();
-        let layers = restored.task.layers_mut().next().unwrap();
-        let mut rows = RestoredRows::new(format, layers.notes());
-        let mut load = layers.bulk_load().unwrap().with_run_bytes_max(500);
+        let Driver { task, topology, id, inputs, handlers, .. } = restored;
+        let layers = task.into_layers().pop().unwrap();
+        let mut load = StoreLoad::begin(layers, format).ok().unwrap();
         let metadata = StoreMetadata::new(uuid::Uuid::nil(), 0);
         for (key, value, timestamp) in &self.log.0 {
-            rows.take(key, value.as_deref(), *timestamp, |key, value| load.push(key, value));
-            load.checkpoint(&metadata.clone().with_notes(rows.notes())).unwrap();
+            load.take(key, value.as_deref(), *timestamp).unwrap();
+            load.checkpoint(metadata.clone()).unwrap();
         }
-        let loaded = load.finish(metadata.with_notes(rows.notes())).unwrap();
-        layers.finish_load(loaded);
+        let layers = load.finish(metadata).unwrap();
         // A delete of nothing has no record, but may have been the youngest write.
-        let observed = layers.notes().stream_time_ms;
+        let observed = layers.notes().stream_time_ms.max(0);
         assert!(observed <= *self.model.now.observed());
         *self.model.now.observed() = observed;
         self.model.committed = self.model.now.clone();
-        self.driver = restored.abort(false);
+        let task = make(&topology, id, &inputs, &handlers, vec![layers]).unwrap();
+        self.driver = Driver { task, topology, id, inputs, handlers, ..restored };
     }
 
-    fn with<S: Store, R>(&mut self, timestamp: i64, f: impl FnOnce(S::Access<'_>) -> R) -> R {
+    pub(super) fn with<S: Store, R>(
+        &mut self,
+        timestamp: i64,
+        f: impl FnOnce(S::Access<'_>) -> R,
+    ) -> R {
         let context = RecordContext::new(at(timestamp), Headers::new());
         self.driver.task.with_store(StoreName::<S>::new("store"), &context, f).unwrap()
     }
 
-    fn rows<S: Store>(&mut self, f: impl FnOnce(&StoreHandle<S>) -> Cursor<S>) -> Vec<S::Row> {
+    pub(super) fn rows<S: Store>(
+        &mut self,
+        f: impl FnOnce(&StoreHandle<S>) -> Cursor<S>,
+    ) -> Vec<S::Row> {
         let handle = self.driver.task.store_handle::<S>("store").unwrap();
         let mut cursor = f(&handle);
         std::iter::from_fn(|| self.driver.task.next_row(&mut cursor).unwrap()).collect()
@@ -697,6 +705,22 @@ fn changelogs_have_the_jvms_bytes() {
         (bytes, Some(vec![0, 0, 0, value]), 258)
     };
     assert_eq!(changelog(&machine), [row(1, 7), row(2, 8)]);
+}
+
+#[test]
+fn changelog_topics_keep_what_is_visible_and_a_day() {
+    let configs = |driver: Driver| {
+        let group = driver.topology.group_topology("app", &Default::default());
+        let topic = &group.subtopologies[0].changelogs["app-store-changelog"];
+        (topic.configs["cleanup.policy"].clone(), topic.configs["retention.ms"].clone())
+    };
+    let kept = (24 * 60 * 60 * 1_000 + RETENTION_MS).to_string();
+    let compact_and_delete = ("compact,delete".to_owned(), kept.clone());
+    assert_eq!(configs(driver(windows())), compact_and_delete);
+    assert_eq!(configs(driver(sessions())), compact_and_delete);
+    assert_eq!(configs(driver(joins())), ("delete".to_owned(), kept));
+    let own = windows().changelog_config("retention.ms", "7");
+    assert_eq!(configs(driver(own)).1, "7");
 }
 
 #[test]

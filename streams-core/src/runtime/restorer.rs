@@ -198,7 +198,8 @@ impl Restorer {
             };
             let load = match StoreLoad::begin(store, restore.format) {
                 Ok(load) => load,
-                Err((store, error)) => {
+                Err(failed) => {
+                    let (store, error) = *failed;
                     self.fetcher.unassign(slot);
                     failure = Some(RestoreFailure::State(error));
                     active.finished.push((restore.index, store));

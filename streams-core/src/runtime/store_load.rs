@@ -7,8 +7,14 @@ use crate::stores::{ChangelogFormat, RestoredRows, VersionedRows};
 
 /// A store that is being restored.
 pub(crate) enum StoreLoad {
-    Bulk { store: LayeredStore, load: BulkLoad, rows: RestoredRows },
+    Bulk(Box<Bulk>),
     Versioned(Box<VersionedRows>),
+}
+
+pub(crate) struct Bulk {
+    store: LayeredStore,
+    load: BulkLoad,
+    rows: RestoredRows,
 }
 
 impl StoreLoad {
@@ -16,14 +22,14 @@ impl StoreLoad {
     pub(crate) fn begin(
         mut store: LayeredStore,
         format: ChangelogFormat,
-    ) -> Result<Self, (LayeredStore, StateError)> {
+    ) -> Result<Self, Box<(LayeredStore, StateError)>> {
         if format == ChangelogFormat::VERSIONED {
             return Ok(Self::Versioned(Box::new(VersionedRows::new(store))));
         }
         let rows = RestoredRows::new(format, store.notes());
         match store.bulk_load() {
-            Ok(load) => Ok(Self::Bulk { store, load, rows }),
-            Err(error) => Err((store, error)),
+            Ok(load) => Ok(Self::Bulk(Box::new(Bulk { store, load, rows }))),
+            Err(error) => Err(Box::new((store, error))),
         }
     }
 
@@ -35,7 +41,8 @@ impl StoreLoad {
         timestamp: i64,
     ) -> Result<(), StateError> {
         match self {
-            Self::Bulk { load, rows, .. } => {
+            Self::Bulk(bulk) => {
+                let Bulk { load, rows, .. } = &mut **bulk;
                 rows.take(key, value, timestamp, |key, value| load.push(key, value));
                 Ok(())
             }
@@ -47,8 +54,9 @@ impl StoreLoad {
     /// All records before `metadata.next_offset` were taken. May block on the engine.
     pub(crate) fn checkpoint(&mut self, metadata: StoreMetadata) -> Result<(), StateError> {
         match self {
-            Self::Bulk { load, rows, .. } => {
-                load.checkpoint(&metadata.with_notes(rows.notes())).map(|_| ())
+            Self::Bulk(bulk) => {
+                let metadata = metadata.with_notes(bulk.rows.notes());
+                bulk.load.checkpoint(&metadata).map(|_| ())
             }
             Self::Versioned(rows) => rows.checkpoint(metadata, false),
         }
@@ -57,7 +65,8 @@ impl StoreLoad {
     /// All records were taken.
     pub(crate) fn finish(self, metadata: StoreMetadata) -> Result<LayeredStore, StateError> {
         match self {
-            Self::Bulk { mut store, load, rows } => {
+            Self::Bulk(bulk) => {
+                let Bulk { mut store, load, rows } = *bulk;
                 let loaded = load.finish(metadata.with_notes(rows.notes()))?;
                 store.finish_load(loaded);
                 Ok(store)
@@ -72,10 +81,7 @@ impl StoreLoad {
     /// Gives the store back before the end: what was not written is forgotten.
     pub(crate) fn into_store(self) -> LayeredStore {
         match self {
-            Self::Bulk { store, load, .. } => {
-                drop(load);
-                store
-            }
+            Self::Bulk(bulk) => bulk.store,
             Self::Versioned(rows) => rows.into_layers(),
         }
     }

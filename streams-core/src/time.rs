@@ -74,3 +74,25 @@ fn to_duration(time: rustix::time::Timespec) -> Duration {
     let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
     Duration::new(seconds, nanos)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// The kernel tells the time since boot, suspensions included, in another place too. On a
+    /// machine that was suspended since its boot `CLOCK_MONOTONIC` fails this.
+    #[test]
+    fn the_clock_runs_through_suspension() {
+        let uptime = || {
+            let text = std::fs::read_to_string("/proc/uptime").unwrap();
+            Duration::from_secs_f64(text.split(' ').next().unwrap().parse().unwrap())
+        };
+        let before = uptime();
+        let now = SystemClock.now().since_origin();
+        // It is told in hundredths of a second.
+        let after = uptime() + Duration::from_millis(10);
+        assert!(before <= now && now <= after, "{before:?} {now:?} {after:?}");
+    }
+}

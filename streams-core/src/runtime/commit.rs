@@ -111,7 +111,9 @@ impl StreamThread {
     /// written is seen by nobody before the group has accepted its positions.
     pub(crate) fn begin_commit(&mut self, now: Instant) -> Result<(), StreamsError> {
         self.next_commit = now + self.shared.config.commit_interval;
-        if !self.transactions.exactly_once() && self.member.proven_until() <= now {
+        // The step may have taken long since `now`, or the machine was suspended in the middle of it.
+        let proven = self.member.proven_until() > self.shared.clock.now();
+        if !self.transactions.exactly_once() && !proven {
             tracing::warn!(thread = %self.name, "no commit: membership is not proven just now");
             self.next_commit = now + RETRY_INTERVAL;
             return Ok(());

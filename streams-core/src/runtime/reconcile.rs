@@ -236,7 +236,7 @@ impl StreamThread {
             if let Some(creation) = self.creating.get_mut(&done.task)
                 && creation.is_restoring()
             {
-                creation.restored(done, now)?;
+                creation.restored(done, &self.shared, now)?;
             }
         }
         Ok(())

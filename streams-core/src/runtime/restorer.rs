@@ -49,6 +49,9 @@ pub struct StoreRestore {
     pub(crate) end: i64,
     /// Whether local state is continued, or everything is read.
     pub(crate) from_local: bool,
+    /// Records at the end and after it are left out: the changelog is an input, and they were not
+    /// processed yet.
+    pub(crate) strict: bool,
 }
 
 /// The stores back, restored or with the reason why not.
@@ -322,10 +325,16 @@ impl Loading {
         self.records += batch.records.len() as u64;
         for record in batch.records.drain(..) {
             // Records past the end were written after we asked for it; they are ours as well.
+            if self.restore.strict && record.offset() >= self.restore.end {
+                continue;
+            }
             let Some(key) = record.key() else { continue };
             self.load.take(key, record.value(), record.timestamp())?;
         }
         self.position = self.position.max(batch.next_position);
+        if self.restore.strict {
+            self.position = self.position.min(self.restore.end);
+        }
         self.leader_epoch = self.leader_epoch.max(batch.leader_epoch);
         let metadata = self.metadata(wall_time_ms);
         self.load.checkpoint(metadata)

@@ -18,7 +18,7 @@ use super::partition_group::{Choice, Head, MaxTaskIdle, choose};
 use super::record_collector::{Collector, Lent};
 use super::task_creation::ReadyTask;
 use super::task_plan::TaskPlan;
-use crate::client::{FetchSlot, FetchedBatch, Fetcher, Tag};
+use crate::client::{FetchSlot, FetchedBatch, Fetcher, Tag, TopicPartition};
 use crate::error::StreamsError;
 use crate::record::Timestamp;
 use crate::stores::ChangelogKind;
@@ -50,6 +50,8 @@ pub(crate) struct StreamTask {
 
 struct StoreState {
     changelog: Option<(Uuid, ChangelogPartition)>,
+    /// The input that is the store's changelog: it goes as far as that is committed.
+    source: Option<(Uuid, TopicPartition)>,
 }
 
 /// What a task needs of its thread to be opened.
@@ -77,8 +79,9 @@ impl StreamTask {
         let mut task_stores = Vec::with_capacity(stores.len());
         let mut states = Vec::with_capacity(stores.len());
         for open in stores {
-            let own =
-                open.changelog.filter(|_| *open.declaration.changelog() == ChangelogKind::Own);
+            let is_own = *open.declaration.changelog() == ChangelogKind::Own;
+            let (own, source) =
+                if is_own { (open.changelog, None) } else { (None, open.changelog) };
             let tag = cx.collector.new_tag();
             let changelog = own.as_ref().map(|changelog| ChangelogPartition {
                 topic: changelog.partition.topic.clone(),
@@ -86,7 +89,10 @@ impl StreamTask {
                 tag,
             });
             let topic_id = own.map_or(Uuid::nil(), |own| own.topic_id);
-            states.push(StoreState { changelog: changelog.clone().map(|c| (topic_id, c)) });
+            states.push(StoreState {
+                changelog: changelog.clone().map(|c| (topic_id, c)),
+                source: source.map(|source| (source.topic_id, source.partition)),
+            });
             task_stores.push(TaskStore { layers: open.store, changelog });
         }
         let task = wire(&shared, plan.id, &inputs, task_stores)?;

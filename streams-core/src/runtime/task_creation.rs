@@ -161,7 +161,12 @@ impl TaskCreation {
     }
 
     /// The stores back from the restorer.
-    pub(crate) fn restored(&mut self, done: RestoreDone, now: Instant) -> Result<(), StreamsError> {
+    pub(crate) fn restored(
+        &mut self,
+        done: RestoreDone,
+        shared: &InstanceShared,
+        now: Instant,
+    ) -> Result<(), StreamsError> {
         for (index, store) in done.stores {
             self.stores[index].store = Some(store);
         }
@@ -172,7 +177,7 @@ impl TaskCreation {
             Err(RestoreFailure::OutOfRange(stores)) => {
                 for index in stores {
                     let reason = "its changelog no longer has the offset it is at";
-                    let rebuilt = self.stores[index].rebuild(reason);
+                    let rebuilt = self.stores[index].rebuild(reason, shared);
                     rebuilt.map_err(|error| self.state_error(error))?;
                 }
                 self.ask_again(now);
@@ -233,10 +238,11 @@ impl TaskCreation {
             Err(error) => return Ok(Progress::Again(Stage::AskAgain, error)),
         }
         self.positions = questions.committed.answers().iter().map(InputPosition::from).collect();
-        let extents = questions.into_extents();
-        let wall_ms = cx.shared.clock.wall_ms();
-        for extent in &extents {
-            let checked = self.stores[extent.store].check(extent, wall_ms);
+        let mut extents = questions.into_extents();
+        for extent in &mut extents {
+            let store = &mut self.stores[extent.store];
+            store.limit(extent, &self.plan, &self.positions);
+            let checked = store.check(extent, cx.shared);
             checked.map_err(|error| self.state_error(error))?;
         }
         let unset = self.positions.iter().enumerate().filter(|(_, p)| !p.committed);

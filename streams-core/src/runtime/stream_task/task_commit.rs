@@ -81,17 +81,24 @@ impl StreamTask {
         for input in &mut self.inputs {
             input.purge.committed = input.committed.offset;
         }
+        let inputs = &self.inputs;
+        let committed = |partition: &TopicPartition| {
+            inputs.iter().find(|i| i.plan.partition == *partition).map(|i| i.committed.offset)
+        };
         for (layers, store) in self.task.layers_mut().zip(&self.stores) {
             if layers.sealed_bytes() == 0 {
                 continue;
             }
             let before = layers.metadata().map_or(0, |metadata| metadata.next_offset);
-            let metadata = match &store.changelog {
-                Some((topic_id, changelog)) => {
+            let metadata = match (&store.changelog, &store.source) {
+                (Some((topic_id, changelog)), _) => {
                     let next_offset = collector.next_offset(changelog.tag).unwrap_or(before);
                     StoreMetadata::new(*topic_id, next_offset)
                 }
-                None => StoreMetadata::new(Uuid::nil(), before),
+                (None, Some((topic_id, input))) => {
+                    StoreMetadata::new(*topic_id, committed(input).unwrap_or(before))
+                }
+                (None, None) => StoreMetadata::new(Uuid::nil(), before),
             };
             layers.commit(attempt, StoreMetadata { stream_time_ms, wall_time_ms, ..metadata });
         }

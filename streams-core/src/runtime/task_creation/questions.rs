@@ -29,6 +29,8 @@ pub(super) struct Extent {
     pub(super) topic_id: Uuid,
     pub(super) earliest: i64,
     pub(super) end: i64,
+    /// What comes at the end and after it is not the store's, or not yet.
+    pub(super) strict: bool,
 }
 
 impl Questions {
@@ -86,6 +88,7 @@ impl Questions {
             topic_id: topic.id,
             earliest,
             end,
+            strict: false,
         };
         self.stores.into_iter().zip(topics).map(extent).collect()
     }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use state_stores::{LayeredStore, StateError, TaskStorage};
 use uuid::Uuid;
 
+use super::InputPosition;
 use super::questions::Extent;
 use crate::client::TopicPartition;
+use crate::config::StreamsEvent;
 use crate::runtime::instance::InstanceShared;
 use crate::runtime::local_state::misfit;
 use crate::runtime::restorer::StoreRestore;
-use crate::stores::StoreDeclaration;
+use crate::runtime::task_plan::TaskPlan;
+use crate::stores::{ChangelogKind, StoreDeclaration};
 use crate::task_id::TaskId;
 
 /// A store that is open, and the changelog that belongs to it.
@@ -46,7 +49,7 @@ impl StoreInCreation {
     ) -> Result<Self, StateError> {
         let store = match storage.open_store(declaration.spec()) {
             Err(error @ StateError::Incompatible { .. }) => {
-                tracing::warn!(%task, %error, "this store is rebuilt");
+                tell_rebuilt(task, declaration.name(), &error.to_string(), shared);
                 storage
                     .wipe_store(declaration.spec())
                     .and_then(|()| storage.open_store(declaration.spec()))
@@ -61,25 +64,42 @@ impl StoreInCreation {
         Ok(Self { task, declaration, changelog, store: Some(store?) })
     }
 
+    /// A store whose changelog is an input goes as far as that was processed: what comes after is
+    /// still to be processed, and must not be seen before.
+    pub(super) fn limit(&self, extent: &mut Extent, plan: &TaskPlan, inputs: &[InputPosition]) {
+        let ChangelogKind::SourceTopic(_) = self.declaration.changelog() else { return };
+        let changelog = self.changelog.as_ref().map(|changelog| &changelog.partition);
+        let input = plan.inputs.iter().position(|input| Some(&input.partition) == changelog);
+        let committed = input.map(|at| &inputs[at]).filter(|position| position.committed);
+        extent.strict = true;
+        extent.end = committed.map_or(extent.earliest, |position| position.offset.min(extent.end));
+    }
+
     /// Rebuilds it if what is on disk is not what its changelog says.
-    pub(super) fn check(&mut self, extent: &Extent, wall_ms: i64) -> Result<(), StateError> {
+    pub(super) fn check(
+        &mut self,
+        extent: &Extent,
+        shared: &InstanceShared,
+    ) -> Result<(), StateError> {
+        let wall_ms = shared.clock.wall_ms();
         if let Some(changelog) = &mut self.changelog {
             changelog.topic_id = extent.topic_id;
         }
         let local = self.store.as_ref().and_then(LayeredStore::metadata);
         let range = (extent.earliest, extent.end);
         match local.and_then(|local| misfit(local, extent.topic_id, range, wall_ms)) {
-            Some(reason) => self.rebuild(reason),
+            Some(reason) => self.rebuild(reason, shared),
             None => Ok(()),
         }
     }
 
     /// Forgets what is on disk.
-    pub(super) fn rebuild(&mut self, reason: &str) -> Result<(), StateError> {
-        tracing::warn!(
-            task = %self.task, store = %self.declaration.name(), reason,
-            "this store alone is rebuilt from its changelog"
-        );
+    pub(super) fn rebuild(
+        &mut self,
+        reason: &str,
+        shared: &InstanceShared,
+    ) -> Result<(), StateError> {
+        tell_rebuilt(self.task, self.declaration.name(), reason, shared);
         self.store.as_mut().map_or(Ok(()), LayeredStore::wipe)
     }
 
@@ -106,7 +126,14 @@ impl StoreInCreation {
             start,
             end,
             from_local: local.is_some(),
+            strict: extent.strict,
         };
         Some((restore, store))
     }
+}
+
+fn tell_rebuilt(task: TaskId, store: &str, reason: &str, shared: &InstanceShared) {
+    tracing::warn!(%task, store, reason, "this store alone is rebuilt from its changelog");
+    let (store, reason) = (store.to_owned(), reason.to_owned());
+    shared.tell(&StreamsEvent::StoreRebuilt { task, store, reason });
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use streams_core::time::{Clock, Instant, SystemClock};
@@ -68,8 +69,10 @@ impl Stage {
         topics::create_topics(options.bootstrap, &topics.names(), options.partitions).await;
         let prefix = format!("torture-{}-", options.application_id);
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir();
+        // For long runs, while the repository is being built.
+        let program = std::env::var("TORTURE_PROGRAM").unwrap_or(options.program.to_owned());
         Self {
-            program: options.program.to_owned(),
+            program,
             bootstrap: options.bootstrap.to_owned(),
             application_id: options.application_id.to_owned(),
             guarantee: options.guarantee,
@@ -241,9 +244,18 @@ impl Stage {
         }
     }
 
-    /// Keeps what the topics hold, beside the logs of the processes.
+    /// Keeps what the topics hold, beside the logs of the processes; and where these stand, if
+    /// there is a debugger.
     #[track_caller]
     fn fail(&self, wrong: &Wrong) -> ! {
+        for (name, application) in &self.running {
+            let arguments = ["-batch", "-ex", "thread apply all bt 24", "-p"];
+            let pid = application.id().to_string();
+            let stacks = Command::new("gdb").args(arguments).arg(pid).output();
+            if let Ok(stacks) = stacks {
+                let _ = std::fs::write(self.dir.join(format!("{name}.stacks")), stacks.stdout);
+            }
+        }
         let internal = ["entries-by-account-repartition", "balance-store-changelog"];
         let internal = internal.map(|name| format!("{}-{name}", self.application_id));
         let own = self.topics.names().map(str::to_owned);

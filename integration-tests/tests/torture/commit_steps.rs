@@ -1,39 +1,19 @@
 //! The process dies at every numbered step of a commit, on a real Kafka: what comes after it makes
 //! good for it.
-#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
-use integration_tests::torture::{Guarantee, Stage, StageOptions, Writer};
-use integration_tests::{Kafka, KafkaOptions};
+use integration_tests::torture::{Guarantee, Stage, Writer};
 use streams_core::runtime::CommitStep;
 
 const PARTITIONS: i32 = 3;
 const RATE: u64 = 300;
 const INSTANCE: &str = "only";
 
-async fn stage(kafka: &Kafka, application_id: &str, guarantee: Guarantee) -> Stage {
-    Stage::new(StageOptions {
-        program: env!("CARGO_BIN_EXE_ledger"),
-        bootstrap: &kafka.bootstrap(),
-        application_id,
-        guarantee,
-        partitions: PARTITIONS,
-    })
-    .await
-}
-
-fn start_kafka() -> Kafka {
-    Kafka::start(&KafkaOptions {
-        settings: vec!["transaction.abort.timed.out.transaction.cleanup.interval.ms=500".into()],
-        ..KafkaOptions::default()
-    })
-}
-
 /// Dies at each step, each time a little later, and goes on: the output is looked at after each.
 async fn dies_at_every_step(application_id: &str, guarantee: Guarantee) {
-    let kafka = start_kafka();
-    let mut stage = stage(&kafka, application_id, guarantee).await;
+    let kafka = crate::start_kafka(1);
+    let mut stage = crate::stage(&kafka, application_id, guarantee, PARTITIONS).await;
     let writer = Writer::start(&kafka.bootstrap(), &stage.topics().entries.clone(), RATE);
     let is_used = |step: &CommitStep| match guarantee {
         Guarantee::ExactlyOnce => true,

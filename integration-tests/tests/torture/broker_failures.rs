@@ -1,27 +1,16 @@
 //! An application on three brokers that are stopped and killed one at a time while it runs. Topics
 //! have three replicas, of which two have to be in sync. See `docs/torture.md`.
 //!
-//! `TORTURE_ROUNDS=5 cargo test -p integration-tests --test broker_failures -- --nocapture`
-#![allow(clippy::unwrap_used)]
+//! `TORTURE_ROUNDS=5 cargo test -p integration-tests --test torture brokers -- --nocapture`
 
 use std::time::Duration;
 
-use integration_tests::torture::{
-    GapWatch, Guarantee, Random, Stage, StageOptions, Writer, number_from_env,
-};
-use integration_tests::{Kafka, KafkaOptions, topics, until};
+use integration_tests::torture::{GapWatch, Guarantee, Random, Stage, Writer, number_from_env};
+use integration_tests::{Kafka, topics, until};
 use streams_core::time::{Clock, Instant, SystemClock};
 
 const PARTITIONS: i32 = 6;
 const RATE: u64 = 300;
-
-fn start_kafka() -> Kafka {
-    Kafka::start(&KafkaOptions {
-        brokers: 3,
-        settings: vec!["transaction.abort.timed.out.transaction.cleanup.interval.ms=500".into()],
-        ..KafkaOptions::default()
-    })
-}
 
 /// Whom it hits.
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +58,7 @@ async fn bounce(
 }
 
 async fn round(kafka: &Kafka, application_id: &str, guarantee: Guarantee, random: &mut Random) {
-    let mut stage = Stage::new(StageOptions {
-        program: env!("CARGO_BIN_EXE_ledger"),
-        bootstrap: &kafka.bootstrap(),
-        application_id,
-        guarantee,
-        partitions: PARTITIONS,
-    })
-    .await;
+    let mut stage = crate::stage(kafka, application_id, guarantee, PARTITIONS).await;
     stage.set("STREAMS_REPLICATION_FACTOR", 3);
     let ledger = stage.topics().clone();
     let writer = Writer::start(&kafka.bootstrap(), &ledger.entries, RATE);
@@ -115,7 +97,7 @@ async fn round(kafka: &Kafka, application_id: &str, guarantee: Guarantee, random
 #[tokio::test]
 async fn brokers_bounce_one_at_a_time() {
     let random = Random::from_env("brokers");
-    let kafka = start_kafka();
+    let kafka = crate::start_kafka(3);
     for number in 1..=number_from_env("TORTURE_ROUNDS", 1) {
         let mut random = random.part(number);
         let name = |kind: &str| format!("brokers-{kind}-{number}");

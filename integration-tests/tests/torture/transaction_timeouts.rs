@@ -1,13 +1,10 @@
 //! The broker aborts a transaction whose time is over while the application stands still: it goes
 //! on from the last commit, with the state that it has.
-#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
-use integration_tests::torture::{
-    GapWatch, Guarantee, Stage, StageOptions, TRANSACTION_TIMEOUT, Writer,
-};
-use integration_tests::{Kafka, KafkaOptions, until};
+use integration_tests::torture::{GapWatch, Guarantee, Stage, TRANSACTION_TIMEOUT, Writer};
+use integration_tests::{Kafka, until};
 
 const PARTITIONS: i32 = 3;
 const RATE: u64 = 300;
@@ -16,14 +13,7 @@ const INSTANCE: &str = "only";
 const STALL: Duration = Duration::from_secs(8);
 
 async fn stage(kafka: &Kafka, application_id: &str) -> Stage {
-    let mut stage = Stage::new(StageOptions {
-        program: env!("CARGO_BIN_EXE_ledger"),
-        bootstrap: &kafka.bootstrap(),
-        application_id,
-        guarantee: Guarantee::ExactlyOnce,
-        partitions: PARTITIONS,
-    })
-    .await;
+    let mut stage = crate::stage(kafka, application_id, Guarantee::ExactlyOnce, PARTITIONS).await;
     stage.set("STREAMS_SESSION_TIMEOUT_MS", 30_000);
     stage
 }
@@ -47,10 +37,7 @@ fn wait_for_output(stage: &mut Stage, watch: &GapWatch) {
 #[tokio::test]
 async fn a_transaction_that_the_broker_aborted_costs_nothing_but_time() {
     assert!(STALL > TRANSACTION_TIMEOUT);
-    let kafka = Kafka::start(&KafkaOptions {
-        settings: vec!["transaction.abort.timed.out.transaction.cleanup.interval.ms=500".into()],
-        ..KafkaOptions::default()
-    });
+    let kafka = crate::start_kafka(1);
     let mut stage = stage(&kafka, "slow").await;
     let ledger = stage.topics().clone();
     let writer = Writer::start(&kafka.bootstrap(), &ledger.entries, RATE);

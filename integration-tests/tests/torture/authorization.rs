@@ -1,9 +1,8 @@
 //! What a principal may not do is said by an error that names the ACL, and ends the application.
-#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
-use integration_tests::torture::{Guarantee, Stage, StageOptions, Writer};
+use integration_tests::torture::{Guarantee, Stage, Writer};
 use integration_tests::{Kafka, KafkaOptions};
 
 const APPLICATION: &str = "guarded";
@@ -49,14 +48,7 @@ fn refusal(stage: &mut Stage, address: &str) -> String {
 #[tokio::test]
 async fn a_missing_acl_is_named() {
     let kafka = start_kafka();
-    let mut stage = Stage::new(StageOptions {
-        program: env!("CARGO_BIN_EXE_ledger"),
-        bootstrap: &kafka.bootstrap(),
-        application_id: APPLICATION,
-        guarantee: Guarantee::ExactlyOnce,
-        partitions: 1,
-    })
-    .await;
+    let mut stage = crate::stage(&kafka, APPLICATION, Guarantee::ExactlyOnce, 1).await;
     for (name, value) in [
         ("STREAMS_SECURITY_PROTOCOL", "SASL_PLAINTEXT"),
         ("STREAMS_SASL_MECHANISM", "PLAIN"),

@@ -1,42 +1,22 @@
 //! Torture on a real Kafka: the committed output of an application whose processes are killed,
 //! frozen, and robbed of their state is that of an undisturbed run. See `docs/torture.md`.
 //!
-//! `TORTURE_ROUNDS=20 TORTURE_SECONDS=60 cargo test -p integration-tests --test torture killed --
-//! --nocapture`
-#![allow(clippy::unwrap_used)]
+//! `TORTURE_ROUNDS=20 TORTURE_SECONDS=60 cargo test -p integration-tests --test torture
+//! killed_at_random_exactly_once -- --nocapture`
 
 use std::time::Duration;
 
+use integration_tests::Kafka;
 use integration_tests::torture::{
-    GapWatch, Guarantee, Random, SESSION_TIMEOUT, Stage, StageOptions, TRANSACTION_TIMEOUT, Writer,
+    GapWatch, Guarantee, Random, SESSION_TIMEOUT, Stage, TRANSACTION_TIMEOUT, Writer,
     number_from_env,
 };
-use integration_tests::{Kafka, KafkaOptions};
 use streams_core::time::{Clock, Instant, SystemClock};
 
 const PARTITIONS: i32 = 6;
 const INSTANCES: [&str; 3] = ["a", "b", "c"];
 /// Entries a second.
 const RATE: u64 = 1_000;
-
-fn start_kafka() -> Kafka {
-    Kafka::start(&KafkaOptions {
-        // How late a broker notices that a transaction's time is over.
-        settings: vec!["transaction.abort.timed.out.transaction.cleanup.interval.ms=500".into()],
-        ..KafkaOptions::default()
-    })
-}
-
-async fn stage(kafka: &Kafka, application_id: &str, guarantee: Guarantee) -> Stage {
-    Stage::new(StageOptions {
-        program: env!("CARGO_BIN_EXE_ledger"),
-        bootstrap: &kafka.bootstrap(),
-        application_id,
-        guarantee,
-        partitions: PARTITIONS,
-    })
-    .await
-}
 
 fn seconds(random: &mut Random, from: u64, to: u64) -> Duration {
     Duration::from_millis(random.within(from * 1000..to * 1000))
@@ -133,7 +113,7 @@ async fn round(
     mishaps: &[Mishap],
     length: Duration,
 ) -> Gaps {
-    let mut stage = stage(kafka, application_id, guarantee).await;
+    let mut stage = crate::stage(kafka, application_id, guarantee, PARTITIONS).await;
     let topics = stage.topics().clone();
     let writer = Writer::start(&kafka.bootstrap(), &topics.entries, RATE);
     INSTANCES.into_iter().for_each(|instance| stage.start(instance));
@@ -188,7 +168,7 @@ async fn rounds(name: &str, guarantee: Guarantee, mishaps: &[Mishap], seconds: u
     let rounds = number_from_env("TORTURE_ROUNDS", 1);
     let length = Duration::from_secs(number_from_env("TORTURE_SECONDS", seconds));
     let random = Random::from_env(name);
-    let kafka = start_kafka();
+    let kafka = crate::start_kafka(1);
     let mut longest = Gaps::default();
     for number in 1..=rounds {
         let application_id = format!("{name}-{number}");

@@ -27,6 +27,7 @@ pub use options::TableJoined;
 pub use options::{
     Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, WindowKind, auto,
 };
+pub use options::{Buffer, EmitEarly, ShutDown, Suppressed, WhenFull};
 pub use stream::{Emitter, KStream, Split};
 pub use streams_core as core;
 pub use streams_core::{KafkaStreams, StreamsConfig, StreamsError};

@@ -29,6 +29,7 @@ pub use crate::grouped::{
 };
 pub use crate::options::TableJoined;
 pub use crate::options::{Auto, Grouped, Joined, Materialized, Repartitioned, auto};
+pub use crate::options::{Buffer, Suppressed};
 pub use crate::stream::{Emitter, KStream};
 pub use crate::table::KTable;
 pub use crate::windows::{

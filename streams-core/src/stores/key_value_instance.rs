@@ -28,6 +28,8 @@ pub struct KeyValueInstance<K, V> {
     /// The serialised key in hand.
     pub(super) scratch: Vec<u8>,
     pub(super) headers: Headers,
+    /// Of the records of the changelog that have a value.
+    changelog_headers: Headers,
     sizes: ValueSizes,
 }
 
@@ -42,8 +44,15 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
             value_serde: value,
             scratch: Vec::new(),
             headers: Headers::new(),
+            changelog_headers: Headers::new(),
             sizes: ValueSizes::default(),
         }
+    }
+
+    /// Writes this header with each value to the changelog.
+    pub(super) fn with_changelog_header(mut self, name: &str, value: &[u8]) -> Self {
+        self.changelog_headers.push(name, value);
+        self
     }
 
     /// The row of `key`, read from below if need be.
@@ -162,7 +171,7 @@ impl<K: Data, V: Data> StoreInstance for KeyValueInstance<K, V> {
         attempt: Attempt,
         mut changelog: Option<&mut ChangelogWriter<'_>>,
     ) -> Result<(), BoxError> {
-        let Self { cache, layers, value_serde, topic, headers, .. } = self;
+        let Self { cache, layers, value_serde, topic, headers, changelog_headers, .. } = self;
         // All values, one after the other, and where each of them lies.
         let mut bytes = Vec::new();
         let mut writes: Vec<(u32, Option<Range<usize>>)> = Vec::new();
@@ -179,6 +188,8 @@ impl<K: Data, V: Data> StoreInstance for KeyValueInstance<K, V> {
             }
             let value = row.value.is_some().then_some(start..bytes.len());
             if let Some(changelog) = &mut changelog {
+                let headers = value.as_ref().map(|_| changelog_headers.clone());
+                changelog.headers = headers.unwrap_or_default();
                 changelog.write(ChangelogRecord {
                     key: &row.key,
                     value: value.clone().map(|range| &bytes[range][TIMESTAMP_BYTES..]),

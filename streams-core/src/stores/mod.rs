@@ -12,6 +12,7 @@
 //! `typed_cache` and `key_value_instance`. Values are shared as [`Held`], table edges carry a
 //! [`Change`].
 
+mod buffered;
 mod builder;
 mod change;
 mod changelog;
@@ -30,6 +31,7 @@ mod typed_cache;
 mod value_sizes;
 mod versioned;
 
+pub use self::buffered::{BufferHandle, BufferStore, Buffered, BufferedSerde};
 pub use self::builder::{ChangelogKind, StoreBuilder, StoreDeclaration, Stores};
 pub use self::change::Change;
 pub use self::changelog::{ChangelogRecord, ChangelogWriter};

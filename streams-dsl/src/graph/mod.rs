@@ -47,6 +47,8 @@ pub(crate) struct GraphState {
     /// Pairs of nodes whose records meet.
     pub(crate) copartitioned: Vec<(NodeId, NodeId)>,
     pub(crate) options: BuildOptions,
+    /// Of windowed aggregations: how long after its end a window takes records, in milliseconds.
+    window_grace: BTreeMap<NodeId, i64>,
     named_together: BTreeMap<NodeId, NodeId>,
     /// By stream: the repartition topic that the last join put below it.
     join_repartitions: BTreeMap<NodeId, NodeId>,
@@ -249,6 +251,25 @@ impl Graph {
         }
         self.mistake(call, "the two handles come from different builders");
         instead
+    }
+
+    /// Tells how long after its end a window of an aggregation takes records.
+    pub(crate) fn set_window_grace(&self, node: NodeId, grace: Duration) {
+        self.state().window_grace.insert(node, crate::windows::millis(grace));
+    }
+
+    /// When the windows of a table have closed, after their end: the longest grace period of the
+    /// aggregations above, in milliseconds.
+    pub(crate) fn window_grace(&self, node: NodeId) -> Option<i64> {
+        let state = self.state();
+        let (mut open, mut longest) = (vec![node], None);
+        while let Some(node) = open.pop() {
+            match state.window_grace.get(&node) {
+                Some(grace) => longest = longest.max(Some(*grace)),
+                None => open.extend(&state.node(node).parents),
+            }
+        }
+        longest
     }
 
     /// Remembers a mistake for `build()`.

@@ -200,6 +200,8 @@ pub(crate) enum Origin {
     Own,
     /// Other tables: values can be computed from theirs.
     Parents,
+    /// The table above, whose changes are held back in a store.
+    Buffer,
 }
 
 /// What an operator asks of a table above it.

@@ -17,7 +17,7 @@ pub(super) fn has_old(state: &mut GraphState, id: NodeId) -> bool {
         let Some(table) = state.tables.get(&at) else { return false };
         let is_join = state.node(at).parents.len() > 1;
         match table.origin {
-            Origin::Own => return true,
+            Origin::Own | Origin::Buffer => return true,
             Origin::Topic => return table.store_asked || wanted[at as usize],
             Origin::Parents if table.store_asked || is_join => return true,
             Origin::Parents => at = state.node(at).parents[0],
@@ -53,6 +53,11 @@ fn settle(state: &mut GraphState, id: NodeId, old: bool, read: bool) -> (bool, b
     table.send_old = old;
     match table.origin {
         Origin::Own => table.materialized = true,
+        Origin::Buffer => {
+            table.materialized = true;
+            // What is not held back is looked up above.
+            return (false, read);
+        }
         Origin::Topic => table.materialized = table.store_asked || old || read,
         Origin::Parents => {
             table.materialized = table.store_asked;

@@ -9,6 +9,7 @@ mod joined;
 mod materialized;
 mod named;
 mod repartitioned;
+mod suppressed;
 mod table_joined;
 
 pub use grouped::Grouped;
@@ -16,6 +17,8 @@ pub use joined::Joined;
 pub(crate) use materialized::StoreSettings;
 pub use materialized::{KeyValueKind, Materialized, WindowKind};
 pub use repartitioned::Repartitioned;
+pub use suppressed::{Buffer, EmitEarly, ShutDown, Suppressed, WhenFull};
+pub(crate) use suppressed::{BufferLimits, Until};
 pub(crate) use table_joined::KeyPartitioner;
 pub use table_joined::TableJoined;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use streams_core::processor::StateAccess;
 use streams_core::stores::{
-    HandleMaker, Held, KeyValueStore, Store, StoreBuilder, StoreConnections, StoreHandle, StoreSet,
+    BufferStore, HandleMaker, Held, KeyValueStore, Store, StoreBuilder, StoreConnections,
+    StoreHandle, StoreSet,
 };
 use streams_core::{BoxError, Data, Timestamp};
 
@@ -83,6 +84,29 @@ impl<K: Data, V: Data> ValueGetter<K, V> {
                 Arc::new(move |stores| {
                     let handle = make(stores);
                     Getter::new(move |state, key| read(state, &handle, key))
+                })
+            }),
+        }
+    }
+
+    /// Reads a table whose changes are held back in `buffer`: of keys that are there, those below
+    /// have not seen the latest change yet.
+    pub(crate) fn behind(self, buffer: StoreBuilder<BufferStore<K, V>>) -> Self {
+        Self {
+            connect: Arc::new(move |connections| {
+                let make = ((&buffer).connect(connections), (self.connect)(connections));
+                Arc::new(move |stores| {
+                    let (buffer, parent) = (make.0(stores), make.1(stores));
+                    Getter::new(move |state, key| {
+                        match state.store(&buffer).get_held(key)? {
+                            // As in the JVM its time is not known.
+                            Some((row, _)) => {
+                                let unknown = Timestamp::from_millis(-1);
+                                Ok(row.prior.clone().map(|prior| (prior, unknown)))
+                            }
+                            None => parent.get(state, key),
+                        }
+                    })
                 })
             }),
         }

@@ -9,10 +9,13 @@ mod join;
 mod map_values;
 mod materialize;
 mod source;
+mod suppress;
+mod suppress_queue;
 mod to_stream;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use streams_core::stores::{KeyValueStore, StoreBuilder, Stores};
 use streams_core::{Data, SerdeRef};
@@ -163,17 +166,19 @@ impl<K: 'static, V: 'static> NewTable<K, V> {
 }
 
 /// Adds a table whose keys have a window. `serdes` and the second part of `store` are missing if a
-/// mistake was found.
+/// mistake was found. A window takes records for `grace` after its end.
 #[track_caller]
 pub(crate) fn add_windowed_table<K: 'static, V: 'static, S: Send + Sync + 'static>(
     graph: &Graph,
     node: NewNode,
     serdes: Option<(SerdeRef<K>, SerdeRef<V>)>,
     store: (StoreName, Option<S>),
+    grace: Duration,
 ) -> KTable<K, V> {
     refuse_null_values::<V>(graph, node.call);
     let (key, value) = serdes.unzip();
     let node = graph.add(node.serdes(key, value));
+    graph.set_window_grace(node, grace);
     let stored = store.1.map(|stored| Arc::new(stored) as ErasedStored);
     graph.add_table(node, Origin::Own, Some(store.0), stored, true);
     KTable::new(graph.clone(), node)

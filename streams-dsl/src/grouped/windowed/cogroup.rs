@@ -101,7 +101,7 @@ impl<K: Data, A: Data> TimeWindowedCogroupedKStream<K, A> {
             let (inner, size) = (stored.key.clone(), stored.size);
             (SerdeRef::new(TimeWindowedKey { inner, size }), stored.value.clone())
         });
-        add_windowed_table(graph, node, serdes, (store, stored))
+        add_windowed_table(graph, node, serdes, (store, stored), self.windows.grace())
     }
 }
 
@@ -147,6 +147,6 @@ impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
         let serdes = stored.as_ref().map(|stored| {
             (SerdeRef::new(SessionWindowedKey(stored.key.clone())), stored.value.clone())
         });
-        add_windowed_table(graph, node, serdes, (store, stored))
+        add_windowed_table(graph, node, serdes, (store, stored), self.windows.retention())
     }
 }

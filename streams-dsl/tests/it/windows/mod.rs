@@ -7,6 +7,7 @@ mod mistakes;
 mod names;
 mod sessions;
 mod sliding;
+mod suppression;
 
 use std::time::Duration;
 

@@ -1,0 +1,256 @@
+//! An application of Kafka Streams is stopped, and ours goes on under the same application id with
+//! the same topics; and back again. The results are as if nobody had stopped. The JVM's side is
+//! `jvm/src/main/java/takeover/Takeover.java`.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use integration_tests::scenario::java;
+use integration_tests::{Application, Kafka, KafkaOptions, topics, until};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use streams_core::time::{Clock, SystemClock};
+use streams_dsl::prelude::*;
+
+const PARTITIONS: i32 = 2;
+const LIMIT: Duration = Duration::from_secs(90);
+/// Of each topic in each phase.
+const RECORDS: i64 = 300;
+
+/// The twin of `Takeover.java`, name by name.
+fn topology() -> Topology {
+    let builder = StreamsBuilder::new();
+    let words = builder.stream::<String, String>("words");
+    words.group_by(|_, word| word.clone(), auto()).count(auto()).to("counts");
+    let people = builder.table::<String, String>("people", auto());
+    let places = builder.table::<String, String>("places", "places-store");
+    people.join(&places, |_, person, place| format!("{person} in {place}")).to("rows");
+    words
+        .group_by_key()
+        .windowed_by(TimeWindows::tumbling(Duration::from_secs(10)).grace(Duration::from_secs(60)))
+        .count(auto())
+        .to_stream()
+        .map(|windowed, count| {
+            (format!("{}@{}", windowed.key, windowed.window.start.as_millis()), count)
+        })
+        .to("windows");
+    builder.build().unwrap()
+}
+
+struct Stage {
+    kafka: Kafka,
+    dir: tempfile::TempDir,
+    /// Properties that both sides take.
+    properties: Vec<(&'static str, String)>,
+    /// `statestore.cache.max.bytes` of the JVM; 0 is no cache.
+    jvm_cache: &'static str,
+    /// Records of each topic that were written.
+    written: i64,
+}
+
+impl Stage {
+    async fn new(guarantee: &str, jvm_cache: &'static str) -> Self {
+        let kafka = Kafka::start(&KafkaOptions::default());
+        let inputs = ["words", "people", "places"];
+        let outputs = ["counts", "windows", "rows"];
+        topics::create_topics(&kafka.bootstrap(), &[&inputs[..], &outputs].concat(), PARTITIONS)
+            .await;
+        let properties = vec![
+            ("application.id", "taken-over".to_owned()),
+            ("bootstrap.servers", kafka.bootstrap()),
+            ("processing.guarantee", guarantee.to_owned()),
+            ("commit.interval.ms", "100".to_owned()),
+        ];
+        Self { kafka, dir: tempfile::tempdir().unwrap(), properties, jvm_cache, written: 0 }
+    }
+
+    fn state_dir(&self, side: &str) -> PathBuf {
+        self.dir.path().join(side)
+    }
+
+    /// Kafka Streams runs until everything that was written is in the outputs.
+    fn run_jvm(&mut self) {
+        let log = self.dir.path().join("jvm.log");
+        let mut command = java("takeover.Takeover");
+        command.args(self.properties.iter().map(|(name, value)| format!("{name}={value}")));
+        command.arg(format!("state.dir={}", self.state_dir("jvm").display()));
+        command.arg(format!("statestore.cache.max.bytes={}", self.jvm_cache));
+        let mut application = Application::run(command, Some(&log));
+        application.wait_for("STATE RUNNING");
+        self.write_and_wait("the JVM", &log);
+        application.close_input();
+        application.wait_for("CLOSED");
+        assert!(application.wait_for_end(LIMIT).success());
+    }
+
+    /// The same with this library.
+    async fn run_ours(&mut self) {
+        let mut config = StreamsConfig::default().state_dir(self.state_dir("ours"));
+        for (name, value) in &self.properties {
+            config = config.set(*name, value);
+        }
+        let streams = KafkaStreams::start(topology(), config).await.unwrap();
+        tokio::time::timeout(LIMIT, streams.wait_for(State::Running)).await.unwrap().unwrap();
+        let dir = self.dir.path().to_owned();
+        self.write_and_wait("this library", &dir);
+        streams.close().await.unwrap();
+    }
+
+    fn write_and_wait(&mut self, who: &str, log: &Path) {
+        self.write();
+        let expected = Expected::after(self.written);
+        let what = format!("{who} has processed {} records ({})", self.written, log.display());
+        let mut found = Found::default();
+        // What is there after the wait is compared below, so that a failure shows what lacks.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(&what, LIMIT, || {
+                found = self.read();
+                found.tables() == expected.tables
+            });
+        }));
+        expected.check(&found, self.jvm_cache == "0");
+    }
+
+    fn write(&mut self) {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.kafka.bootstrap())
+            .set("partitioner", "murmur2_random")
+            .create()
+            .unwrap();
+        for n in self.written..self.written + RECORDS {
+            for (topic, key, value) in records(n) {
+                let record = BaseRecord::to(topic).key(&key).payload(&value).timestamp(time(n));
+                producer.send(record).unwrap();
+            }
+        }
+        producer.flush(LIMIT).unwrap();
+        self.written += RECORDS;
+    }
+
+    fn read(&self) -> Found {
+        let bootstrap = self.kafka.bootstrap();
+        let read = |topic: &str| topics::read_all(&bootstrap, topic, PARTITIONS);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let number = |bytes: Vec<u8>| i64::from_be_bytes(bytes.try_into().unwrap()).to_string();
+        let all = |topic, value: &dyn Fn(Vec<u8>) -> String| -> Vec<(String, String)> {
+            read(topic).into_iter().map(|(key, bytes)| (key, value(bytes))).collect()
+        };
+        Found {
+            counts: all("counts", &number),
+            windows: all("windows", &number),
+            rows: all("rows", &text),
+        }
+    }
+}
+
+/// The records of a moment, with event times that go on through all phases: windows reach over the
+/// moments at which one application takes over from the other.
+fn records(n: i64) -> [(&'static str, String, String); 3] {
+    let key = |of: i64| format!("key-{}", n % of);
+    [
+        ("words", key(5), format!("word-{}", n % 13)),
+        ("people", key(11), format!("person-{n}")),
+        ("places", key(7), format!("place-{n}")),
+    ]
+}
+
+/// Recent, or the broker deletes what is older than a week.
+fn time(n: i64) -> i64 {
+    static START: LazyLock<i64> = LazyLock::new(|| SystemClock.wall_ms() - 3_600_000);
+    *START + n * 700
+}
+
+/// What lies in the outputs, in order.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    counts: Vec<(String, String)>,
+    windows: Vec<(String, String)>,
+    rows: Vec<(String, String)>,
+}
+
+/// The last value of each key.
+type Tables = [BTreeMap<String, String>; 3];
+
+impl Found {
+    fn tables(&self) -> Tables {
+        let last = |all: &[(String, String)]| all.iter().cloned().collect::<BTreeMap<_, _>>();
+        [last(&self.counts), last(&self.windows), last(&self.rows)]
+    }
+}
+
+/// What one application would have written that never stopped.
+struct Expected {
+    tables: Tables,
+}
+
+impl Expected {
+    fn after(written: i64) -> Self {
+        let mut counts = BTreeMap::<String, i64>::new();
+        let mut windows = BTreeMap::<String, i64>::new();
+        let (mut people, mut places) = (BTreeMap::new(), BTreeMap::new());
+        for n in 0..written {
+            let [words, person, place] = records(n);
+            *counts.entry(words.2).or_default() += 1;
+            *windows.entry(format!("{}@{}", words.1, time(n) / 10_000 * 10_000)).or_default() += 1;
+            people.insert(person.1, person.2);
+            places.insert(place.1, place.2);
+        }
+        let text = |counts: BTreeMap<String, i64>| -> BTreeMap<String, String> {
+            counts.into_iter().map(|(key, count)| (key, count.to_string())).collect()
+        };
+        let here = |key: &String| places.get(key);
+        let rows = people
+            .iter()
+            .filter_map(|(key, person)| Some((key.clone(), format!("{person} in {}", here(key)?))))
+            .collect();
+        Self { tables: [text(counts), text(windows), rows] }
+    }
+
+    /// Without a cache each update is written: the counts of a key are 1, 2, 3 and so on.
+    fn check(&self, found: &Found, each_update: bool) {
+        let tables = found.tables();
+        for (name, (found, expected)) in
+            ["counts", "windows", "rows"].iter().zip(tables.iter().zip(&self.tables))
+        {
+            let lacking: Vec<_> =
+                expected.iter().filter(|(k, v)| found.get(*k) != Some(v)).collect();
+            let lines = lacking.iter().take(20);
+            let lines: Vec<_> =
+                lines.map(|(k, v)| format!("{k}: {v}, not {:?}", found.get(*k))).collect();
+            let others: Vec<_> =
+                found.iter().filter(|(k, _)| !expected.contains_key(*k)).take(9).collect();
+            assert!(lacking.is_empty(), "{name}:\n{}\nothers: {others:?}", lines.join("\n"));
+        }
+        assert_eq!(tables, self.tables);
+        for updates in [&found.counts, &found.windows] {
+            let mut last = BTreeMap::<&str, i64>::new();
+            for (key, count) in updates {
+                let (count, last) = (count.parse::<i64>().unwrap(), last.entry(key).or_default());
+                assert!(count > *last, "{key} has {count} after {last}");
+                assert!(!each_update || count == *last + 1, "{key} has {count} after {last}");
+                *last = count;
+            }
+        }
+    }
+}
+
+async fn there_and_back(guarantee: &str, jvm_cache: &'static str) {
+    let mut stage = Stage::new(guarantee, jvm_cache).await;
+    stage.run_jvm();
+    stage.run_ours().await;
+    stage.run_jvm();
+    stage.run_ours().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_moves_from_the_jvm_and_back_exactly_once() {
+    there_and_back("exactly_once_v2", "0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_moves_from_the_jvm_and_back_with_its_cache_on() {
+    there_and_back("at_least_once", "10485760").await;
+}

@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use state_stores::StoreSpec;
 
@@ -55,6 +56,7 @@ pub struct StoreDeclaration {
     changelog_configs: BTreeMap<String, String>,
     kind_configs: BTreeMap<String, String>,
     format: ChangelogFormat,
+    time_to_live: Option<Duration>,
     instance: TypeId,
     make: Arc<dyn Fn(StoreParts) -> Box<dyn StoreInstance> + Send + Sync>,
 }
@@ -83,10 +85,22 @@ impl<S: Store> StoreBuilder<S> {
             changelog_configs: BTreeMap::new(),
             kind_configs: BTreeMap::new(),
             format: ChangelogFormat::KEY_VALUE,
+            time_to_live: None,
             instance: TypeId::of::<S::Instance>(),
             make: Arc::new(move |parts| Box::new(make(parts))),
         };
         Self { declaration: Arc::new(declaration), store: PhantomData }
+    }
+}
+
+impl<K: Data, V: Data> StoreBuilder<KeyValueStore<K, V>> {
+    /// Forgets a row when stream time is this much past the row's own time, that of its last write.
+    /// From then on nobody sees it. Its tombstone is written when it is read, or by a commit that
+    /// comes across it: each looks at a few rows, in turn. Nothing is forwarded. Kafka Streams has
+    /// no counterpart.
+    #[must_use]
+    pub fn time_to_live(self, time: Duration) -> Self {
+        self.set(|d| d.time_to_live = Some(time))
     }
 }
 
@@ -188,6 +202,11 @@ impl StoreDeclaration {
     /// How the records of its changelog become rows.
     pub fn format(&self) -> ChangelogFormat {
         self.format
+    }
+
+    /// How long a row lives, if it does not live for ever.
+    pub fn time_to_live(&self) -> Option<Duration> {
+        self.time_to_live
     }
 
     /// How long the broker keeps the records of its changelog, where time decides: as long as the

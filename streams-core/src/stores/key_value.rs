@@ -38,6 +38,7 @@ impl<K: Data, V: Data> Store for KeyValueStore<K, V> {
         instance: &'a mut Self::Instance,
         cx: AccessContext<'a>,
     ) -> KeyValueAccess<'a, K, V> {
+        instance.set_stream_time(cx.stream_time);
         KeyValueAccess { instance, record: cx.record }
     }
 
@@ -57,7 +58,8 @@ impl<K: Data, V: Data> Store for ReadOnly<KeyValueStore<K, V>> {
     type Walk = KeyValueWalk<K>;
 
     #[inline]
-    fn access<'a>(instance: &'a mut Self::Instance, _: AccessContext<'a>) -> ReadAccess<'a, K, V> {
+    fn access<'a>(instance: &'a mut Self::Instance, cx: AccessContext<'a>) -> ReadAccess<'a, K, V> {
+        instance.set_stream_time(cx.stream_time);
         ReadAccess { instance }
     }
 

@@ -8,6 +8,7 @@ use state_stores::{Attempt, LayeredStore};
 use super::changelog::{ChangelogRecord, ChangelogWriter};
 use super::held::Held;
 use super::store::{StoreInstance, StoreParts};
+use super::time_to_live::TimeToLive;
 use super::typed_cache::{Aside, Base, Row, TypedCache};
 use super::value_sizes::ValueSizes;
 use crate::error::BoxError;
@@ -31,11 +32,12 @@ pub struct KeyValueInstance<K, V> {
     /// Of the records of the changelog that have a value.
     changelog_headers: Headers,
     sizes: ValueSizes,
+    time_to_live: Option<TimeToLive>,
 }
 
 impl<K: Data, V: Data> KeyValueInstance<K, V> {
     pub(super) fn new(parts: StoreParts, key: SerdeRef<K>, value: SerdeRef<V>) -> Self {
-        let StoreParts { topic, layers, .. } = parts;
+        let StoreParts { topic, layers, time_to_live, .. } = parts;
         Self {
             topic,
             layers,
@@ -46,6 +48,7 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
             headers: Headers::new(),
             changelog_headers: Headers::new(),
             sizes: ValueSizes::default(),
+            time_to_live: time_to_live.map(TimeToLive::new),
         }
     }
 
@@ -59,9 +62,46 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
     pub(super) fn load(&mut self, key: &K) -> Result<u32, BoxError> {
         self.serialize_key(key)?;
         let hash = self.cache.hash(&self.scratch);
-        match self.cache.find(hash, &self.scratch) {
-            Some(at) => Ok(at),
-            None => self.read(hash),
+        let at = match self.cache.find(hash, &self.scratch) {
+            Some(at) => at,
+            None => self.read(hash)?,
+        };
+        if self.time_to_live.is_some() {
+            self.forget_if_expired(at);
+        }
+        Ok(at)
+    }
+
+    /// Stream time is that from now on.
+    #[inline]
+    pub(super) fn set_stream_time(&mut self, now: Timestamp) {
+        if let Some(time_to_live) = &mut self.time_to_live {
+            time_to_live.set_now(now);
+        }
+    }
+
+    /// Whether rows of that time are not to be seen any more.
+    pub(super) fn is_expired(&self, timestamp: i64) -> bool {
+        self.time_to_live.as_ref().is_some_and(|life| life.is_expired(timestamp))
+    }
+
+    #[cold]
+    fn forget_if_expired(&mut self, at: u32) {
+        let Some(time_to_live) = &self.time_to_live else { return };
+        let row = self.cache.row(at);
+        if row.value.is_some() && time_to_live.is_expired(row.timestamp) {
+            let row = self.cache.row_to_write(at);
+            row.value = None;
+            row.timestamp = time_to_live.now();
+        }
+    }
+
+    /// The row of a key that is bytes already, without a look below.
+    pub(super) fn place_bytes(&mut self, key: &[u8]) -> u32 {
+        let hash = self.cache.hash(key);
+        match self.cache.find(hash, key) {
+            Some(at) => at,
+            None => self.cache.insert(hash, key, None, -1, 0, Base::Unread),
         }
     }
 
@@ -147,7 +187,7 @@ pub(super) fn decode<V: 'static>(
 
 impl<K: Data, V: Data> StoreInstance for KeyValueInstance<K, V> {
     fn is_dirty(&self) -> bool {
-        self.cache.is_dirty()
+        self.cache.is_dirty() || self.time_to_live.as_ref().is_some_and(TimeToLive::is_due)
     }
 
     fn dirty_bytes(&self) -> usize {
@@ -172,6 +212,9 @@ impl<K: Data, V: Data> StoreInstance for KeyValueInstance<K, V> {
         mut changelog: Option<&mut ChangelogWriter<'_>>,
     ) -> Result<(), BoxError> {
         let Self { cache, layers, value_serde, topic, headers, changelog_headers, .. } = self;
+        if let Some(time_to_live) = &mut self.time_to_live {
+            time_to_live.sweep(cache, layers)?;
+        }
         // All values, one after the other, and where each of them lies.
         let mut bytes = Vec::new();
         let mut writes: Vec<(u32, Option<Range<usize>>)> = Vec::new();

@@ -64,9 +64,6 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
             let Self { cache, layers, .. } = self;
             let batch = next_batch(cache, layers, range, walk.direction, walk.rows_max)?;
             for (key, value) in batch.rows {
-                found = true;
-                let mut cx = SerdeContext::key(&self.topic, &mut self.headers);
-                let key = self.key_serde.deserialize(&key, &mut cx)?;
                 let (value, timestamp) = match value {
                     Found::Above(value, timestamp) => (value, timestamp),
                     Found::Below(bytes) => {
@@ -75,6 +72,12 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
                         (Held::new(value), timestamp)
                     }
                 };
+                if self.is_expired(timestamp) {
+                    continue;
+                }
+                found = true;
+                let mut cx = SerdeContext::key(&self.topic, &mut self.headers);
+                let key = self.key_serde.deserialize(&key, &mut cx)?;
                 yield_row(key, value, Timestamp::from_millis(timestamp));
             }
             walk.rows_max = (walk.rows_max * 2).min(BATCH_ROWS_MAX);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use state_stores::{Attempt, LayeredStore};
 
@@ -95,6 +96,8 @@ pub struct StoreParts {
     pub layers: LayeredStore,
     /// Whether an index by time was asked for.
     pub time_ordered: bool,
+    /// How long a row lives, if it does not live for ever.
+    pub time_to_live: Option<Duration>,
 }
 
 /// A store that another part of the topology writes: read-only by type.

@@ -122,8 +122,13 @@ fn make_stores(
     let made = declared.zip(stores).map(|(declaration, TaskStore { layers, changelog })| {
         let topic = declaration.own_changelog_topic(application_id);
         let name = declaration.name().clone();
-        let time_ordered = declaration.is_time_ordered();
-        let parts = StoreParts { name: name.clone(), topic, layers, time_ordered };
+        let parts = StoreParts {
+            name: name.clone(),
+            topic,
+            layers,
+            time_ordered: declaration.is_time_ordered(),
+            time_to_live: declaration.time_to_live(),
+        };
         let instance = declaration.make(parts);
         ((name, instance), changelog)
     });

@@ -57,6 +57,7 @@ mod setup;
 mod task_instance;
 mod test_store;
 mod topic_logs;
+mod windowed_test_store;
 
 pub use driver::TopologyTestDriver;
 pub use fixture::{Fixture, some};

@@ -92,6 +92,50 @@ impl<S: Store> TestStore<S> {
         rows
     }
 
+    /// What one task finds for a key.
+    #[track_caller]
+    pub(super) fn find<R>(
+        &self,
+        read: impl Fn(S::Access<'_>) -> Result<Option<R>, BoxError>,
+    ) -> Option<R> {
+        let record = RecordContext::default();
+        let mut found = Vec::new();
+        for index in self.tasks() {
+            let read = {
+                let mut running = self.driver.running();
+                let instance = &mut running.tasks[index];
+                let id = instance.id;
+                let read = instance.task.with_store(self.name, &record, |store| {
+                    Ok(read(store)?.map(|found| (id, found)))
+                });
+                read.expect("the task was found by its store")
+            };
+            found.extend(self.told(read));
+        }
+        if let [(one, ..), (other, ..), ..] = &found[..] {
+            let name = self.name.as_str();
+            panic!(
+                "tasks {one} and {other} both have a value of that key in store `{name}`: its \
+                 input is not partitioned by key; repartition it, or choose a task by \
+                 `partition(..)`"
+            );
+        }
+        found.pop().map(|(_, found)| found)
+    }
+
+    /// What several tasks find for a key, together.
+    #[track_caller]
+    pub(super) fn find_all<R>(
+        &self,
+        read: impl Fn(S::Access<'_>) -> Result<Vec<R>, BoxError>,
+    ) -> Vec<R> {
+        self.find(|store| {
+            let found = read(store)?;
+            Ok((!found.is_empty()).then_some(found))
+        })
+        .unwrap_or_default()
+    }
+
     /// The indexes of the tasks that have the store.
     #[track_caller]
     fn tasks(&self) -> Vec<usize> {
@@ -123,7 +167,7 @@ impl<S: Store> TestStore<S> {
     }
 
     #[track_caller]
-    fn told<T>(&self, read: Result<T, BoxError>) -> T {
+    pub(super) fn told<T>(&self, read: Result<T, BoxError>) -> T {
         match read {
             Ok(value) => value,
             Err(error) => panic!("cannot use store `{}`: {error}", self.name.as_str()),
@@ -149,30 +193,10 @@ impl<K: Data, V: Data> TestStore<KeyValueStore<K, V>> {
     #[track_caller]
     pub fn get_with_timestamp(&self, key: impl Fixture<K>) -> Option<(V, Timestamp)> {
         let key = key.fixture();
-        let record = RecordContext::default();
-        let mut found = Vec::new();
-        for index in self.tasks() {
-            let read = {
-                let mut running = self.driver.running();
-                let instance = &mut running.tasks[index];
-                let id = instance.id;
-                let read = instance.task.with_store(self.name, &record, |mut store| {
-                    let held = store.get_held(&key)?;
-                    Ok(held.map(|(value, time)| (id, value.into_inner(), time)))
-                });
-                read.expect("the task was found by its store")
-            };
-            found.extend(self.told(read));
-        }
-        if let [(one, ..), (other, ..), ..] = &found[..] {
-            let name = self.name.as_str();
-            panic!(
-                "tasks {one} and {other} both have a value of that key in store `{name}`: its \
-                 input is not partitioned by key; repartition it, or choose a task by \
-                 `partition(..)`"
-            );
-        }
-        found.pop().map(|(_, value, time)| (value, time))
+        self.find(|mut store| {
+            let held = store.get_held(&key)?;
+            Ok(held.map(|(value, time)| (value.into_inner(), time)))
+        })
     }
 
     /// The rows of a range of keys, in the order of their bytes, task by task.

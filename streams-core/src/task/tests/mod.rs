@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod arena;
+mod bounded_stores;
 mod errors;
 mod positions;
 mod segmented_stores;

@@ -295,6 +295,12 @@ impl StreamThread {
 
     /// Step 3.
     fn end_commit(&mut self, commit: &CommitAttempt, now: Instant) -> Result<(), StreamsError> {
+        if self.transactions.exactly_once() {
+            // Nothing was processed meanwhile. As long again is for processing, or a commit that
+            // takes as long as its interval would leave no time for it.
+            let took = now.since(commit.began).min(self.shared.config.commit_interval);
+            self.next_commit = self.next_commit.max(now + took);
+        }
         self.reached(CommitStep::Answered);
         self.settle_tasks(Event::Committed, commit.attempt)?;
         self.reached(CommitStep::Committed);

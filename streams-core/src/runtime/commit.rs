@@ -31,6 +31,8 @@ use crate::error::StreamsError;
 use crate::task_id::TaskId;
 use crate::time::Instant;
 
+/// How long, beyond twice the transaction's timeout, a commit may be without an answer.
+const ANSWER_SLACK: Duration = Duration::from_secs(2);
 /// Pause before positions are sent again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -55,7 +57,10 @@ enum CommitStage {
     /// Step 2 under at-least-once: waiting for the coordinator of the group.
     Committing(Call<Each<()>>),
     /// Step 2 under exactly-once: waiting for the coordinator of the transaction.
-    Ending(Call<CommitOutcome>),
+    /// With the time when it is given up. librdkafka may never answer: its question for the
+    /// coordinator of the group has no timeout, and is not asked again when that broker has left
+    /// the cluster (confluentinc/librdkafka#5456, #5511).
+    Ending(Call<CommitOutcome>, Instant),
 }
 
 /// How far a commit got.
@@ -70,7 +75,7 @@ enum Advance {
 impl CommitAttempt {
     /// Whether its transaction may be committed by now, for all we know.
     pub(crate) fn may_be_committed(&self) -> bool {
-        self.unknown_since.is_some() || matches!(self.stage, CommitStage::Ending(_))
+        self.unknown_since.is_some() || matches!(self.stage, CommitStage::Ending(..))
     }
 
     /// Whether every record of the tasks' attempt was acknowledged.
@@ -165,7 +170,8 @@ impl StreamThread {
     pub(crate) fn commit_deadline(&self) -> Option<Instant> {
         match &self.commit.as_ref()?.stage {
             CommitStage::Due(at) | CommitStage::FlushDue(at) => Some(*at),
-            CommitStage::Flushing(_) | CommitStage::Committing(_) | CommitStage::Ending(_) => None,
+            CommitStage::Ending(_, given_up) => Some(*given_up),
+            CommitStage::Flushing(_) | CommitStage::Committing(_) => None,
         }
     }
 
@@ -207,7 +213,8 @@ impl StreamThread {
                 }
                 commit.stage = if self.transactions.exactly_once() {
                     let collector = Collector::of(&mut self.collector);
-                    CommitStage::Ending(collector.commit(&commit.offsets, &group))
+                    let limit = self.shared.config.transaction_timeout * 2 + ANSWER_SLACK;
+                    CommitStage::Ending(collector.commit(&commit.offsets, &group), now + limit)
                 } else {
                     let call = self.member.commit_offsets(group, commit.offsets.clone());
                     CommitStage::Committing(call)
@@ -219,8 +226,17 @@ impl StreamThread {
                 let Some(error) = first_error(answer) else { return Ok(Advance::Committed) };
                 self.commit_failed(commit, error, now)?;
             }
-            CommitStage::Ending(call) => {
-                let Some(answer) = call.try_take() else { return Ok(Advance::Pending) };
+            CommitStage::Ending(call, given_up) => {
+                let late = now >= *given_up;
+                let Some(answer) = call.try_take() else {
+                    if !late {
+                        return Ok(Advance::Pending);
+                    }
+                    // The broker has ended the transaction by now, one way or the other.
+                    tracing::warn!(thread = %self.name, "a commit is not answered: another producer");
+                    self.new_producer(false, now)?;
+                    return Ok(Advance::GivenUp);
+                };
                 self.progress = true;
                 // A call without an answer says as little.
                 let outcome = answer.unwrap_or_else(CommitOutcome::Unknown);

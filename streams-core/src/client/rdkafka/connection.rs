@@ -23,6 +23,7 @@ use crate::client::call::{Reply, WakeRef};
 use crate::client::error::{ClientError, ClientErrorKind};
 use crate::client::seam::{CommitOutcome, GroupMetadata, OffsetToCommit};
 use crate::runtime::CommitSteps;
+use crate::time::{Clock, SystemClock};
 
 /// How long one wait for events lasts; dropping the connection interrupts it.
 const EVENTS_WAIT_MS: c_int = 1000;
@@ -30,6 +31,9 @@ const EVENTS_WAIT_MS: c_int = 1000;
 const FLUSH_SLICE_MS: c_int = 20;
 /// A full queue is looked at again at least so often.
 const SPACE_WAIT: Duration = Duration::from_millis(20);
+/// How long a dropped connection waits for its threads, and how often it looks.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+const CLOSE_POLL: Duration = Duration::from_millis(5);
 /// Delivery reports taken at a time.
 const REPORTS: usize = 512;
 
@@ -164,7 +168,17 @@ impl Drop for Connection {
         self.shared.stop.store(true, Ordering::Release);
         self.commands = None;
         self.shared.events.interrupt();
+        let deadline = SystemClock.now() + CLOSE_WAIT;
         for thread in self.threads.drain(..) {
+            while !thread.is_finished() && SystemClock.now() < deadline {
+                self.shared.wait(CLOSE_POLL);
+            }
+            // Some calls of librdkafka may never return. The thread closes the instance, if that
+            // one does; nobody waits for it.
+            if !thread.is_finished() {
+                tracing::warn!("a call of librdkafka does not return: its producer is left to it");
+                continue;
+            }
             // They panic nowhere, and there would be nothing to do about it.
             let _ = thread.join();
         }

@@ -23,7 +23,7 @@ pub use grouped::{
     SessionWindowedCogroupedKStream, SessionWindowedKStream, TimeWindowedCogroupedKStream,
     TimeWindowedKStream, WindowDefinition,
 };
-pub use options::TableJoined;
+pub use options::{StreamJoined, TableJoined};
 pub use options::{
     Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, WindowKind, auto,
 };

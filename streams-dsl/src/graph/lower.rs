@@ -7,7 +7,7 @@ use streams_core::stores::StoreSet;
 use streams_core::topology::{Consumed, Mistake, Node, Partitioner, Produced, TopologyBuilder};
 use streams_core::{Data, SerdeRef};
 
-use super::{Graph, NodeId};
+use super::{BuildOptions, Graph, NodeId};
 use crate::grouped::{StoredWindows, WindowedParts};
 use crate::table::{Stored, TableParts, ValueGetter};
 
@@ -172,6 +172,21 @@ impl Lowering<'_> {
         let state = self.graph.state();
         let up = |id: NodeId, parent: &usize| state.node(id).parents[*parent];
         state.repartition_topic(path.iter().fold(self.at, up))
+    }
+
+    /// What the application's configuration says about topologies.
+    pub(crate) fn options(&self) -> BuildOptions {
+        self.graph.state().options
+    }
+
+    /// The optimisations that the application's configuration asks for.
+    pub(crate) fn optimization(&self) -> streams_core::config::TopologyOptimization {
+        self.options().optimization
+    }
+
+    /// Whether records without a key stay: a join below has results for them.
+    pub(crate) fn keeps_null_keys(&self) -> bool {
+        self.graph.state().null_keys_kept.contains(&self.at)
     }
 
     /// The earlier source that reads the same topics as the one in hand.

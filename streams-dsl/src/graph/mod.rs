@@ -47,6 +47,10 @@ pub(crate) struct GraphState {
     /// Pairs of nodes whose records meet.
     pub(crate) copartitioned: Vec<(NodeId, NodeId)>,
     pub(crate) options: BuildOptions,
+    /// Repartition topics above joins that have results for records without a key.
+    pub(crate) null_keys_kept: std::collections::BTreeSet<NodeId>,
+    /// Stores beside those of tables whose names are generated.
+    pub(crate) generated_stores: Vec<(String, Call)>,
     /// Of windowed aggregations: how long after its end a window takes records, in milliseconds.
     window_grace: BTreeMap<NodeId, i64>,
     named_together: BTreeMap<NodeId, NodeId>,
@@ -158,6 +162,19 @@ impl Graph {
     /// many partitions.
     pub(crate) fn copartition(&self, left: NodeId, right: NodeId) {
         self.state().copartitioned.push((left, right));
+    }
+
+    /// A repartition topic keeps records without a key, since a join below has results for them.
+    pub(crate) fn keep_null_keys(&self, node: NodeId) {
+        let mut state = self.state();
+        if let Kind::Repartition(_) = state.node(node).kind {
+            state.null_keys_kept.insert(node);
+        }
+    }
+
+    /// An operator has stores with generated names.
+    pub(crate) fn generated_store(&self, call: Call, store: &StoreName) {
+        self.state().generated_stores.push((store.to_string(), call));
     }
 
     /// Runs the passes, and makes the core's topology. All mistakes at once.

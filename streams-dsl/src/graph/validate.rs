@@ -93,6 +93,10 @@ fn explicit_names(state: &GraphState, found: &mut Mistakes) {
             found.push((message, call));
         }
     }
+    for (store, call) in &state.generated_stores {
+        let message = format!("{call} has stores with the generated name {store}: name them");
+        found.push((message, *call));
+    }
     for (id, node) in state.ids().zip(&state.nodes) {
         if matches!(node.kind, Kind::Repartition(_)) && state.is_generated(id) {
             let (call, topic) = (node.call, state.repartition_topic(id));

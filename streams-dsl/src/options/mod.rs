@@ -9,6 +9,7 @@ mod joined;
 mod materialized;
 mod named;
 mod repartitioned;
+mod stream_joined;
 mod suppressed;
 mod table_joined;
 
@@ -17,6 +18,7 @@ pub use joined::Joined;
 pub(crate) use materialized::StoreSettings;
 pub use materialized::{KeyValueKind, Materialized, WindowKind};
 pub use repartitioned::Repartitioned;
+pub use stream_joined::StreamJoined;
 pub use suppressed::{Buffer, EmitEarly, ShutDown, Suppressed, WhenFull};
 pub(crate) use suppressed::{BufferLimits, Until};
 pub(crate) use table_joined::KeyPartitioner;

@@ -4,6 +4,7 @@
 mod emitter;
 mod fallible;
 mod group;
+mod join;
 mod nulls;
 mod process;
 mod repartition;

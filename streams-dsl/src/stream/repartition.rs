@@ -127,6 +127,7 @@ impl<K: Data, V: Data> KStream<K, V> {
                     return lowering.bug("a repartition topic without serdes was not refused");
                 };
                 let key_serde = topic.key.clone();
+                let keeps_null = lowering.keeps_null_keys();
                 // Without a key a record has no partition that other operators could rely on.
                 let keep = Arc::new(
                     move |(): &(),
@@ -134,7 +135,7 @@ impl<K: Data, V: Data> KStream<K, V> {
                           value: V,
                           ctx: &mut streams_core::processor::ProcessorContext<'_, K, V>| {
                         use streams_core::Serde;
-                        if key_serde.is_null(&key) { Ok(()) } else { ctx.forward(key, value) }
+                        if !keeps_null && key_serde.is_null(&key) { Ok(()) } else { ctx.forward(key, value) }
                     },
                 );
                 lowering.repartition(topic, move |(), _| process_fn((), keep.clone()));

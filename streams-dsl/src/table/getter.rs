@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use streams_core::processor::StateAccess;
 use streams_core::stores::{
-    BufferStore, HandleMaker, Held, KeyValueStore, Store, StoreBuilder, StoreConnections,
+    BufferStore, ConnectedStores, HandleMaker, Held, KeyValueStore, Store, StoreBuilder,
+    StoreConnections,
     StoreHandle, StoreSet,
 };
 use streams_core::{BoxError, Data, Timestamp};
@@ -125,6 +126,36 @@ impl<K: Data, V: Data> ValueGetter<K, V> {
                     let (parent, f) = (make(stores), f.clone());
                     Getter::new(move |state, key| {
                         Ok(parent.get(state, key)?.and_then(|row| f(key, row)))
+                    })
+                })
+            }),
+        }
+    }
+
+    /// Reads another table, and computes this one's value from its row, or from there being none,
+    /// with stores.
+    pub(crate) fn transformed<H: Clone + Send + Sync + 'static, W: Data>(
+        self,
+        stores: ConnectedStores<H>,
+        f: impl Fn(&H, &K, Option<&V>, &mut StateAccess<'_>) -> Result<Option<W>, BoxError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> ValueGetter<K, W> {
+        let f = Arc::new(f);
+        ValueGetter {
+            connect: Arc::new(move |connections| {
+                let set = (self.clone(), stores.clone());
+                let (make, f) = (set.connect(connections), f.clone());
+                Arc::new(move |wired| {
+                    let ((parent, handles), f) = (make(wired), f.clone());
+                    Getter::new(move |state, key| {
+                        let row = parent.get(state, key)?;
+                        let time = row.as_ref().map(|row| row.1);
+                        let value = f(&handles, key, row.as_ref().map(|row| &*row.0), state)?;
+                        // Without a row there is no time; -1 ms as in the JVM.
+                        let time = time.unwrap_or(Timestamp::from_millis(-1));
+                        Ok(value.map(|value| (Held::new(value), time)))
                     })
                 })
             }),

@@ -12,6 +12,7 @@ mod source;
 mod suppress;
 mod suppress_queue;
 mod to_stream;
+mod transform_values;
 
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -32,6 +32,22 @@ fn left<K, V: ToString, V2: ToString>(_: &K, left: &V, right: Option<&V2>) -> St
     show(Some(left), right)
 }
 
+fn either<K, V: ToString, V2: ToString>(_: &K, left: Option<&V>, right: Option<&V2>) -> String {
+    show(left, right)
+}
+
+fn stream(b: &StreamsBuilder, topic: &str) -> KStream<String, i64> {
+    b.stream(topic)
+}
+
+fn out_stream(stream: &KStream<String, String>, topic: &str) {
+    stream.map_values(Some).to(topic);
+}
+
+fn within(ms: u64) -> JoinWindows {
+    JoinWindows::within(Duration::from_millis(ms))
+}
+
 /// No key for values that leave a rest of 3.
 fn fk(_: &String, v: &i64) -> Option<String> {
     ["a", "b", "c"].get((v % 4) as usize).map(|key| (*key).to_owned())
@@ -42,10 +58,23 @@ struct Vector {
     calls: fn(&StreamsBuilder),
     /// Whether random records were sent through it.
     has_results: bool,
+    optimized: bool,
 }
 
 fn vector(title: &'static str, calls: fn(&StreamsBuilder)) -> Vector {
-    Vector { title, calls, has_results: true }
+    Vector { title, calls, has_results: true, optimized: false }
+}
+
+impl Vector {
+    fn build(&self) -> Result<Topology, TopologyError> {
+        let builder = StreamsBuilder::new();
+        (self.calls)(&builder);
+        let mut config = StreamsConfig::new("test", "localhost:9092");
+        if self.optimized {
+            config = config.set("topology.optimization", "single.store.self.join");
+        }
+        builder.build_with(&config)
+    }
 }
 
 fn vectors() -> Vec<Vector> {
@@ -84,6 +113,79 @@ fn vectors() -> Vec<Vector> {
             let sums = values.group_by_key().reduce(|x, y| x + y, "sums");
             out(&sums.filter(|_, v| v % 2 == 0), "c");
         }),
+        vector("stream joins", |b| {
+            let (l, r) = (stream(b, "left"), stream(b, "right"));
+            out_stream(&l.join(&r, both, within(50), auto()), "a");
+            out_stream(&l.left_join(&r, left, within(50), auto()), "b");
+            out_stream(&l.outer_join(&r, either, within(50), auto()), "c");
+        }),
+        vector("stream joins with grace and uneven windows", |b| {
+            let (l, r) = (stream(b, "left"), stream(b, "right"));
+            let windows = || within(30).grace(Duration::from_millis(40));
+            let names = StreamJoined::from("i").store_name("is");
+            out_stream(&l.join(&r, both, windows().before_ms(60), names), "a");
+            let names = StreamJoined::from(auto()).named("l");
+            out_stream(&l.left_join(&r, left, windows().after_ms(0), names), "b");
+            let names = StreamJoined::from("o").store_name("os");
+            out_stream(&l.outer_join(&r, either, windows().before_ms(10), names), "c");
+        }),
+        vector("stream joins that look into the future", |b| {
+            let (l, r) = (stream(b, "left"), stream(b, "right"));
+            let windows = || within(40).grace(Duration::from_millis(20));
+            let (future, past) = (|| windows().before_ms(-10), || windows().after_ms(-10));
+            out_stream(&l.join(&r, both, future(), auto()), "a");
+            out_stream(&l.left_join(&r, left, past(), auto()), "b");
+            out_stream(&l.outer_join(&r, either, future(), auto()), "c");
+        }),
+        vector("repartitioned stream joins", |b| {
+            let l = stream(b, "left").select_key(|_, v| if v % 2 == 0 { "a" } else { "b" }.into());
+            let r = stream(b, "right");
+            out_stream(&l.join(&r, both, within(50), auto()), "a");
+            let rekeyed = r.select_key(|k, _| k.clone());
+            let names = StreamJoined::from(auto()).named("named");
+            out_stream(&l.left_join(&rekeyed, left, within(50), names), "b");
+            let names = StreamJoined::from(auto()).store_name("s");
+            out_stream(&l.outer_join(&r, either, within(50), names), "c");
+        }),
+        vector("self joins", |b| {
+            let l = stream(b, "left");
+            out_stream(&l.join(&l, both, within(50), auto()), "a");
+            out_stream(&l.left_join(&l, left, within(50), auto()), "b");
+            out_stream(&l.filter(|_, v| v % 2 == 0).join(&l, both, within(50), auto()), "c");
+        }),
+        Vector {
+            optimized: true,
+            ..vector("self joins, optimized", |b| {
+                let l = stream(b, "left");
+                out_stream(&l.join(&l, both, within(50), auto()), "a");
+                let windows = within(20).grace(Duration::from_millis(30)).before_ms(40);
+                let names = StreamJoined::from("n").store_name("s");
+                out_stream(&l.join(&l, both, windows, names), "b");
+                out_stream(&l.left_join(&l, left, within(50), auto()), "c");
+            })
+        },
+        vector("joins of stream joins", |b| {
+            let (l, r) = (stream(b, "left"), stream(b, "right"));
+            let sum = |_: &String, x: Option<&i64>, y: Option<&i64>| {
+                x.copied().unwrap_or(0) + y.copied().unwrap_or(0)
+            };
+            let windows = within(20).grace(Duration::from_millis(10));
+            let sums = l.outer_join(&r, sum, windows, auto());
+            out_stream(&sums.left_join(&r, left, within(50), auto()), "a");
+            let windows = within(10).grace(Duration::from_millis(50));
+            out_stream(&sums.join(&l, both, windows, auto()), "b");
+        }),
+        vector("transformed values", |b| {
+            let (l, r) = (table(b, "left"), table(b, "right"));
+            let transformed = || {
+                l.transform_values((), |(), k, v, _| {
+                    Ok(v.filter(|v| *v % 3 != 0).map(|v| format!("{k}{v}")))
+                })
+            };
+            out(&transformed(), "a");
+            out(&transformed().materialize("transformed"), "b");
+            out(&transformed().join(&r, both), "c");
+        }),
     ]
 }
 
@@ -101,11 +203,9 @@ fn section(file: &'static str, title: &str) -> &'static str {
 fn descriptions_are_the_jvms_byte_for_byte() {
     let file = include_str!("join_vectors/descriptions.txt");
     let mut different = Vec::new();
-    for Vector { title, calls, .. } in vectors() {
-        let wanted = section(file, title);
-        let builder = StreamsBuilder::new();
-        calls(&builder);
-        let described = builder.build().map(|t| t.describe()).unwrap_or_else(|e| e.to_string());
+    for vector in vectors() {
+        let (title, wanted) = (vector.title, section(file, vector.title));
+        let described = vector.build().map(|t| t.describe()).unwrap_or_else(|e| e.to_string());
         if described != wanted {
             different.push(format!("{title}\n--- JVM\n{wanted}--- here\n{described}"));
         }
@@ -114,10 +214,8 @@ fn descriptions_are_the_jvms_byte_for_byte() {
 }
 
 /// Pipes what follows `>`, and writes down what comes out after each record.
-fn run(calls: fn(&StreamsBuilder), vector: &str, abort_each: Option<usize>) -> String {
-    let builder = StreamsBuilder::new();
-    calls(&builder);
-    let mut driver = TopologyTestDriver::new(&builder.build().unwrap());
+fn run(topology: &Topology, vector: &str, abort_each: Option<usize>) -> String {
+    let mut driver = TopologyTestDriver::new(topology);
     if abort_each.is_some() {
         driver = driver.manual_commit();
     }
@@ -156,9 +254,9 @@ fn run(calls: fn(&StreamsBuilder), vector: &str, abort_each: Option<usize>) -> S
 fn assert_results(abort_each: Option<usize>) {
     let file = include_str!("join_vectors/results.txt");
     let mut different = Vec::new();
-    for Vector { title, calls, .. } in vectors().into_iter().filter(|v| v.has_results) {
-        let wanted = section(file, title);
-        let seen = run(calls, wanted, abort_each);
+    for vector in vectors().into_iter().filter(|v| v.has_results) {
+        let (title, wanted) = (vector.title, section(file, vector.title));
+        let seen = run(&vector.build().unwrap(), wanted, abort_each);
         if let Some(at) = seen.lines().zip(wanted.lines()).position(|(s, w)| s != w) {
             let around = |text: &str| {
                 text.lines().skip(at.saturating_sub(12)).take(18).collect::<Vec<_>>().join("\n")

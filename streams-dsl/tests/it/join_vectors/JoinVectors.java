@@ -86,6 +86,12 @@ public final class JoinVectors {
             out(l.leftJoin(l, JoinVectors::show, within(50), joined()), "b");
             out(l.filter((k, v) -> v % 2 == 0).join(l, JoinVectors::show, within(50), joined()), "c");
         });
+        one("self joins, optimized", b -> {
+            KStream<String, Long> l = stream(b, "left");
+            out(l.join(l, JoinVectors::show, within(50), joined()), "a");
+            out(l.join(l, JoinVectors::show, within(20, 30).before(Duration.ofMillis(40)), joined().withName("n").withStoreName("s")), "b");
+            out(l.leftJoin(l, JoinVectors::show, within(50), joined()), "c");
+        });
         one("joins of stream joins", b -> {
             KStream<String, Long> l = stream(b, "left"), r = stream(b, "right");
             KStream<String, Long> sums = l.outerJoin(r, (x, y) -> (x == null ? 0 : x) + (y == null ? 0 : y), within(20, 10), joined());
@@ -168,19 +174,21 @@ public final class JoinVectors {
     }
 
     private static void one(String title, Consumer<StreamsBuilder> calls) {
-        StreamsBuilder builder = new StreamsBuilder();
-        calls.accept(builder);
-        System.out.println("# " + title);
-        if (!results) { System.out.print(builder.build().describe()); return; }
         Properties properties = new Properties();
         properties.put("application.id", "test");
         properties.put("bootstrap.servers", "localhost:9092");
+        if (title.endsWith("optimized")) properties.put("topology.optimization", "single.store.self.join");
+        StreamsBuilder builder = new StreamsBuilder();
+        calls.accept(builder);
+        System.out.println("# " + title);
+        Topology topology = builder.build(properties);
+        if (!results) { System.out.print(topology.describe()); return; }
         properties.put("statestore.cache.max.bytes", "0");
         properties.put("state.dir", "/tmp/join-vectors/" + title.hashCode());
         boolean tables = title.startsWith("foreign") || title.startsWith("trans") || title.startsWith("filters") || title.endsWith("among tables");
         boolean both = !title.startsWith("self");
         Random random = new Random(title.hashCode());
-        try (TopologyTestDriver driver = new TopologyTestDriver(builder.build(), properties, Instant.ofEpochMilli(1704067200000L))) {
+        try (TopologyTestDriver driver = new TopologyTestDriver(topology, properties, Instant.ofEpochMilli(1704067200000L))) {
             var left = driver.createInputTopic("left", new StringSerializer(), new LongSerializer());
             var right = both ? driver.createInputTopic("right", new StringSerializer(), new LongSerializer()) : null;
             for (int n = 0; n < 200; n++) {
@@ -191,7 +199,7 @@ public final class JoinVectors {
                 }
                 boolean isLeft = !both || random.nextBoolean();
                 String key = String.valueOf((char) ('a' + random.nextInt(3)));
-                boolean canBeNull = tables || (!title.contains("stream") && !isLeft && both && !title.startsWith("self"));
+                boolean canBeNull = tables || (!title.contains("stream") && !title.contains("self") && !isLeft && both && !title.startsWith("self"));
                 Long value = random.nextInt(4) == 0 && canBeNull ? null : (long) random.nextInt(10);
                 long time = 10L * n + random.nextInt(60) + (random.nextInt(20) == 0 ? 150 : 0);
                 if (random.nextInt(4) == 0) time -= time % 20;

@@ -140,6 +140,7 @@ impl StreamsBuilder {
         self.graph.build(BuildOptions {
             emit_on_commit: config.emit_on_commit,
             emit_interval: Some(config.windowed_emit_interval),
+            join_emit_interval: Some(config.outer_join_emit_interval),
             in_memory: config.default_dsl_store == DslStore::InMemory,
             explicit_names: config.ensure_explicit_internal_resource_naming,
             optimization: config.topology_optimization,

@@ -251,6 +251,14 @@ pub static KNOWN_KEYS: &[ConfigKey] = &{
         ),
         key(
             State,
+            "__emit.interval.ms.kstreams.outer.join.spurious.results.fix__",
+            Millis { min: 0, max: EVER },
+            "1000",
+            "How often a left or outer join of \
+            streams looks for records whose windows have closed without a partner.",
+        ),
+        key(
+            State,
             "default.dsl.store",
             OneOf(&["rocksdb", "in_memory"]),
             "rocksdb",

@@ -68,6 +68,8 @@ fn read(values: &mut Values<'_>, config: &StreamsConfig) -> ResolvedConfig {
         memory_budget_bytes,
         emit_on_commit,
         windowed_emit_interval: values.millis("__emit.interval.ms.kstreams.windowed.aggregation__"),
+        outer_join_emit_interval: values
+            .millis("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__"),
         default_dsl_store: default_dsl_store(values),
         state_flush_interval: values.millis("state.flush.interval.ms"),
         state_cleanup_delay: values.millis("state.cleanup.delay.ms"),

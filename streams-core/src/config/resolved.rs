@@ -63,6 +63,8 @@ pub struct ResolvedConfig {
     pub emit_on_commit: bool,
     /// `__emit.interval.ms.kstreams.windowed.aggregation__`.
     pub windowed_emit_interval: Duration,
+    /// `__emit.interval.ms.kstreams.outer.join.spurious.results.fix__`.
+    pub outer_join_emit_interval: Duration,
     /// For stores that do not say it themselves.
     pub default_dsl_store: DslStore,
     /// Committed state that is only in memory, at most.

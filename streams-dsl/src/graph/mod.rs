@@ -71,6 +71,8 @@ pub(crate) struct BuildOptions {
     pub(crate) in_memory: bool,
     /// How often windows are looked for that have closed.
     pub(crate) emit_interval: Option<Duration>,
+    /// How often joins look for records that found no partner.
+    pub(crate) join_emit_interval: Option<Duration>,
     /// Generated names of topics and stores are mistakes.
     pub(crate) explicit_names: bool,
     /// Which rewrites make the topology cheaper.

@@ -70,6 +70,8 @@ impl Vector {
         let builder = StreamsBuilder::new();
         (self.calls)(&builder);
         let mut config = StreamsConfig::new("test", "localhost:9092");
+        // As the JVM's test driver has it.
+        config = config.set("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__", 0);
         if self.optimized {
             config = config.set("topology.optimization", "single.store.self.join");
         }

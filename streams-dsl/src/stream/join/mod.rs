@@ -243,7 +243,6 @@ impl<K: Data, V: Data, V2: Data, W: Data> StreamJoin<K, V, V2, W> {
         let name = lowering.name(4);
         let left = self.kept(lowering, 0, &self.names[0], &self.values.0);
         if self.is_of_itself
-            && self.kind == JoinKind::Inner
             && lowering.optimization().single_store_self_join
             && let Some(joined) = self.lower_self_join(lowering, &left)
         {
@@ -266,6 +265,7 @@ impl<K: Data, V: Data, V2: Data, W: Data> StreamJoin<K, V, V2, W> {
             LeftOrRight::Right(right) => joiner(key, None, Some(right)),
         });
         let (span, kind) = (self.span, self.kind);
+        let interval = lowering.options().join_emit_interval;
         let spans = (span.after + span.grace, span.before + span.grace);
         let from_left = {
             let (joiner, unmatched, times) = (self.joiner.clone(), unmatched.clone(), name.clone());
@@ -282,7 +282,7 @@ impl<K: Data, V: Data, V2: Data, W: Data> StreamJoin<K, V, V2, W> {
                 wait: LeftOrRight::Left,
                 alone: kind != JoinKind::Inner,
                 waiting: waiting.first().map(|store| Waiting { store: *store, spans }),
-                times: JoinTimes::of(&times, init),
+                times: JoinTimes::of(&times, interval, init),
             })
         };
         let from_right = {
@@ -304,7 +304,7 @@ impl<K: Data, V: Data, V2: Data, W: Data> StreamJoin<K, V, V2, W> {
                 wait: LeftOrRight::Right,
                 alone: kind == JoinKind::Outer,
                 waiting: waiting.first().map(|store| Waiting { store: *store, spans }),
-                times: JoinTimes::of(&times, init),
+                times: JoinTimes::of(&times, interval, init),
             })
         };
         let merged = lowering.add_below(4, &[from_left, from_right], (), |(), _| {
@@ -336,9 +336,9 @@ impl<K: Data, V: Data, V2: Data, W: Data> StreamJoin<K, V, V2, W> {
         let retention = Duration::from_millis(u64::try_from(retention).unwrap_or(0));
         let store = Stores::join_with(name, retention, key.clone(), value.clone());
         let store = self.settle(lowering, store);
-        let join = lowering.name(4);
+        let (join, interval) = (lowering.name(4), lowering.options().join_emit_interval);
         let node = lowering.side::<K, T, _, _>(side, side, store.clone(), move |store, init| {
-            let times = JoinTimes::of(&join, init);
+            let times = JoinTimes::of(&join, interval, init);
             KeepRecords { store, key: key.clone(), value: value.clone(), times }
         });
         Kept { store, node }

@@ -1,11 +1,14 @@
 //! What both sides of a stream-stream join know of time, in one task.
 
+use std::time::Duration;
+
 use streams_core::Timestamp;
 use streams_core::processor::ProcessorInit;
 use streams_core::processor::{Processor, SharedHandle};
 
-/// Unmatched records are looked for once in so many milliseconds of the day: it costs a scan.
-const EMIT_INTERVAL_MS: i64 = 1000;
+/// How often unmatched records are looked for, unless the configuration says otherwise: it costs a
+/// scan.
+const EMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The times of one join: in a slot of the task that both sides share, made anew after an abort.
 pub(super) struct JoinTimes {
@@ -14,7 +17,8 @@ pub(super) struct JoinTimes {
     /// The time of the oldest record that waits for a partner; the largest number if none does.
     oldest: i64,
     /// When unmatched records are looked for again, as a time of day.
-    next_emit: i64,
+    next_emit: Timestamp,
+    emit_interval: Duration,
     /// Whether the stores were asked for what was before this task was made.
     is_settled: bool,
 }
@@ -24,11 +28,16 @@ pub(super) type Times = SharedHandle<JoinTimes>;
 
 impl JoinTimes {
     /// The times of the join of that name.
-    pub(super) fn of<P: Processor>(join: &str, init: &mut ProcessorInit<'_, P>) -> Times {
+    pub(super) fn of<P: Processor>(
+        join: &str,
+        emit_interval: Option<Duration>,
+        init: &mut ProcessorInit<'_, P>,
+    ) -> Times {
         init.shared(&format!("times of {join}"), || Self {
             stream_time: -1,
             oldest: i64::MAX,
-            next_emit: 0,
+            next_emit: Timestamp::default(),
+            emit_interval: emit_interval.unwrap_or(EMIT_INTERVAL),
             is_settled: false,
         })
     }
@@ -62,11 +71,10 @@ impl JoinTimes {
     /// a while ago. As in the JVM the sum may wrap around if nothing waits; then the look finds
     /// nothing, and the interval begins.
     pub(super) fn is_due(&mut self, span: i64, wall_clock: Timestamp) -> bool {
-        let now = wall_clock.as_millis();
-        if self.oldest.wrapping_add(span) >= self.stream_time || now < self.next_emit {
+        if self.oldest.wrapping_add(span) >= self.stream_time || wall_clock < self.next_emit {
             return false;
         }
-        self.next_emit = now + EMIT_INTERVAL_MS;
+        self.next_emit = wall_clock + self.emit_interval;
         self.oldest = i64::MAX;
         true
     }

@@ -23,11 +23,11 @@ pub use grouped::{
     SessionWindowedCogroupedKStream, SessionWindowedKStream, TimeWindowedCogroupedKStream,
     TimeWindowedKStream, WindowDefinition,
 };
-pub use options::{StreamJoined, TableJoined};
 pub use options::{
     Auto, Grouped, Joined, KeyValueKind, Materialized, Repartitioned, WindowKind, auto,
 };
 pub use options::{Buffer, EmitEarly, ShutDown, Suppressed, WhenFull};
+pub use options::{StreamJoined, TableJoined};
 pub use stream::{Emitter, KStream, Split};
 pub use streams_core as core;
 pub use streams_core::{KafkaStreams, StreamsConfig, StreamsError};

@@ -27,9 +27,9 @@ pub use crate::grouped::{
     CogroupedKStream, KGroupedStream, KGroupedTable, SessionWindowedCogroupedKStream,
     SessionWindowedKStream, TimeWindowedCogroupedKStream, TimeWindowedKStream,
 };
-pub use crate::options::{StreamJoined, TableJoined};
 pub use crate::options::{Auto, Grouped, Joined, Materialized, Repartitioned, auto};
 pub use crate::options::{Buffer, Suppressed};
+pub use crate::options::{StreamJoined, TableJoined};
 pub use crate::stream::{Emitter, KStream};
 pub use crate::table::KTable;
 pub use crate::windows::{

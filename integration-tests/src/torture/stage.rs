@@ -17,7 +17,7 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// back.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until all input is processed, after the last mishap.
-const SETTLED: Duration = Duration::from_secs(90);
+const SETTLED: Duration = Duration::from_secs(120);
 /// Lines of each log that a failure shows.
 const LAST_LINES: usize = 12;
 

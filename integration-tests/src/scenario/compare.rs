@@ -63,8 +63,8 @@ pub(super) fn sort_of_difference(jvm: &str, ours: &str) -> Option<Sort> {
 }
 
 /// A result without what is left out of comparisons (docs/differences.md): of a changelog only the
-/// last record of each key counts in each step, in the order of the keys, and none that deletes what
-/// is not there.
+/// last record of each key counts in each step, in the order of the keys, without headers, and none that
+/// deletes what is not there.
 fn significant(result: &str) -> Vec<&str> {
     let mut present = BTreeSet::new();
     let mut lines = Vec::new();
@@ -93,7 +93,10 @@ fn significant(result: &str) -> Vec<&str> {
             of = topic;
         }
         match change {
-            Some((_, key, value)) => drop(changes.insert(key, (value, line))),
+            Some((_, key, value)) => {
+                let headers = words.get(4).map_or(0, |headers| headers.len() + 1);
+                changes.insert(key, (value, &line[..line.len() - headers]));
+            }
             None if line.is_empty() => {}
             None => lines.push(line),
         }

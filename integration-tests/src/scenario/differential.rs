@@ -1,6 +1,6 @@
 //! Many random scenarios on both sides.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -25,8 +25,8 @@ pub struct Outcome {
     pub count: u64,
     /// How long that took.
     pub took: Duration,
-    /// How many topologies both sides refused, or failed on.
-    pub refused: u64,
+    /// What the JVM said of topologies that both sides refused, or failed on, and how often.
+    pub refused: BTreeMap<String, u64>,
     /// What differed.
     pub failures: Vec<Failure>,
 }
@@ -46,7 +46,7 @@ pub fn differential(seed: u64, count: u64, limit: Duration) -> Outcome {
     let mut jvm = Jvm::start();
     let started = SystemClock.now();
     let mut outcome =
-        Outcome { seed, count: 0, took: Duration::ZERO, refused: 0, failures: Vec::new() };
+        Outcome { seed, count: 0, took: Duration::ZERO, refused: BTreeMap::new(), failures: Vec::new() };
     let mut asked: VecDeque<(u64, Scenario)> = VecDeque::new();
     let mut next = 0;
     loop {
@@ -61,8 +61,10 @@ pub fn differential(seed: u64, count: u64, limit: Duration) -> Outcome {
         let Some((seed, scenario)) = asked.pop_front() else { return outcome };
         let (expected, ours) = (jvm.receive(), run(&scenario));
         outcome.count += 1;
-        if ours.contains("refused: ") || ours.contains("failed: ") {
-            outcome.refused += 1;
+        let refusal = expected.lines().find(|l| l.starts_with("refused: ") || l.starts_with("failed: "));
+        if let Some(refusal) = refusal {
+            let words: Vec<&str> = refusal.split(' ').take(8).collect();
+            *outcome.refused.entry(words.join(" ")).or_default() += 1;
         }
         if difference(&expected, &ours).is_some() {
             // What was asked for is answered first.
@@ -115,7 +117,7 @@ impl fmt::Display for Outcome {
         write!(
             f,
             "{count} scenarios from seed {seed} in {seconds:.1} s ({:.0}/s), {} different; \
-             {refused} refused or failed on both sides",
+             refused or failed on both sides: {refused:?}",
             *count as f64 / seconds,
             failures.len()
         )

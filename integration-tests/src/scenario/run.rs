@@ -14,7 +14,10 @@ use super::{Input, Scenario, Step};
 /// stores.
 pub fn run(scenario: &Scenario) -> String {
     let cache = scenario.options.get("cache").is_some_and(|cache| cache == "on");
-    let config = StreamsConfig::new("app", "localhost:9092").emit_on_commit(cache);
+    let mut config = StreamsConfig::new("app", "localhost:9092").emit_on_commit(cache);
+    if scenario.options.contains_key("optimize") {
+        config = config.optimize();
+    }
     let mut calls = Calls::default();
     if let Err(error) = scenario.ops.iter().try_for_each(|op| calls.call(op)) {
         return format!("topology\ninvalid: {error}\n");

@@ -60,6 +60,34 @@ pub(super) fn table(group: &KGroupedTable<String, String>, op: &Op) -> Result<Ma
     Ok(Made::Table(AnyTable::Texts(named(table, op))))
 }
 
+/// Several groups: the functions are `f`, `f2`, `f3`.
+pub(super) fn cogroup(groups: &[&Made], op: &Op) -> Result<Made, String> {
+    let mut all: Option<CogroupedKStream<String, String>> = None;
+    for (group, parameter) in groups.iter().zip(["f", "f2", "f3"]) {
+        let Made::Grouped(group) = group else { return Err(unknown(op)) };
+        let step = aggregator(op, parameter)?;
+        let step = move |k: &String, v: String, a: &mut String| step(k, &v, a);
+        all = Some(match all {
+            None => group.cogroup(String::new, step),
+            Some(all) => all.cogroup(group, step),
+        });
+    }
+    all.map(Made::Cogrouped).ok_or_else(|| unknown(op))
+}
+
+pub(super) fn cogrouped(
+    groups: &CogroupedKStream<String, String>,
+    op: &Op,
+) -> Result<Made, String> {
+    match &*op.call {
+        "aggregate" => {
+            let table = groups.aggregate(materialized(op));
+            Ok(Made::Table(AnyTable::Texts(named(table, op))))
+        }
+        _ => Err(unknown(op)),
+    }
+}
+
 pub(super) fn reducer(
     op: &Op,
     parameter: &str,

@@ -19,6 +19,7 @@ pub(crate) enum Made {
     Table(AnyTable),
     Grouped(KGroupedStream<String, String>),
     GroupedTable(KGroupedTable<String, String>),
+    Cogrouped(CogroupedKStream<String, String>),
     /// Of a split: by the numbers of the branches.
     Branches(Vec<(u32, AnyStream)>),
     /// A branch ends here.
@@ -83,12 +84,19 @@ impl Calls {
             _ => {}
         }
         let first = self.parent(op, 0)?;
+        if op.call == "cogroup" {
+            let parents = 0..op.parents.len();
+            let parents: Vec<_> =
+                parents.map(|n| self.parent(op, n)).collect::<Result<_, _>>()?;
+            return groups::cogroup(&parents, op);
+        }
         let second = if op.parents.len() > 1 { Some(self.parent(op, 1)?) } else { None };
         match first {
             Made::Stream(stream) => streams::call(stream, second, op),
             Made::Table(table) => tables::call(table, second, op),
             Made::Grouped(group) => groups::stream(group, op),
             Made::GroupedTable(group) => groups::table(group, op),
+            Made::Cogrouped(groups) => groups::cogrouped(groups, op),
             Made::Branches(_) | Made::Nothing => Err(unknown(op)),
         }
     }

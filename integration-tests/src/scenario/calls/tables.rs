@@ -114,6 +114,23 @@ fn join(
     // The JVM's joiner does not get the key if there are other options.
     let make =
         move |a: Option<&String>, b: Option<&String>| -> String { f.make(None::<&String>, a, b) };
+    if ["join_on", "left_join_on"].contains(&&*op.call) {
+        let key = Expr::new(op.need("k")?);
+        let key = move |k: &String, v: &String| -> Option<String> { key.map(k, v) };
+        let options = match op.get("name") {
+            Some(name) => TableJoined::from(name),
+            None => TableJoined::from(auto()),
+        };
+        let joined = if op.call == "join_on" {
+            left.join_on(right, key, move |_, a, b| make(Some(a), Some(b)), options)
+        } else {
+            left.left_join_on(right, key, move |_, a, b| make(Some(a), b), options)
+        };
+        return Ok(Made::Table(AnyTable::Texts(match op.get("store") {
+            Some(_) => joined.materialize(materialized(op)),
+            None => joined,
+        })));
+    }
     let joined = match &*op.call {
         "join" => left.join(right, move |_, a, b| make(Some(a), Some(b))),
         "left_join" => left.left_join(right, move |_, a, b| make(Some(a), b)),

@@ -32,6 +32,9 @@ pub(super) enum Kind {
     },
     Grouped,
     GroupedTable,
+    Cogrouped,
+    /// A group that was co-grouped: the JVM refuses to use one with a name again.
+    Taken,
 }
 
 const TEXTS: Kind = Kind::Table { numbers: false, odd_old: false };
@@ -68,6 +71,7 @@ const MAPPINGS: &[&str] = &[
     "v|last|add:y",
 ];
 const KEYS: &[&str] = &["v|first", "v", "v|mod:2", "v|len", "k", "k.v", "v|last"];
+const FOREIGN_KEYS: &[&str] = &["v|first", "v|first|null_if:x", "k", "v|last|null_if:b"];
 const PREDICATES: &[&str] =
     &["v|has:a", "v|odd", "v|lt:b", "v|has:x", "k|is:a", "v|len|odd", "v|is:a", "k.v|odd"];
 const JOINERS: &[&str] = &["a+b", "max", "a+b|first", "b/a", "min"];
@@ -78,7 +82,7 @@ const NULLING: &[&str] = &["|null_if:x", "|null_if:b", "|null_if:1"];
 
 /// Makes the calls; the topics that they read.
 pub(super) fn generate(random: &mut Random, scenario: &mut Scenario) -> Vec<InputTopic> {
-    let cache = !scenario.options.is_empty();
+    let cache = scenario.options.contains_key("cache");
     let mut topology = Topology { random, scenario, nodes: Vec::new(), names: 0, cache };
     let topics = topology.sources();
     for _ in 0..topology.random.between(1, 7) {
@@ -134,17 +138,23 @@ impl Topology<'_> {
             Kind::Table { numbers, odd_old } => self.below_table(parent, numbers, odd_old),
             Kind::Grouped => self.below_group(parent),
             Kind::GroupedTable => self.below_grouped_table(parent),
+            Kind::Cogrouped => self.below_cogrouped(parent),
+            Kind::Taken => {}
         }
     }
 
     /// Groups are aggregated, and everything that nobody reads is written to a topic.
     fn sinks(&mut self) {
-        for n in 0..self.nodes.len() {
+        let mut n = 0;
+        // Co-grouping makes one more of them.
+        while n < self.nodes.len() {
             match self.nodes[n].kind {
                 Kind::Grouped if !self.nodes[n].used => self.below_group(n),
                 Kind::GroupedTable if !self.nodes[n].used => self.below_grouped_table(n),
+                Kind::Cogrouped if !self.nodes[n].used => self.below_cogrouped(n),
                 _ => {}
             }
+            n += 1;
         }
         for n in 0..self.nodes.len() {
             let writes = matches!(self.nodes[n].kind, Kind::Stream(_) | Kind::Table { .. });
@@ -257,12 +267,38 @@ impl Topology<'_> {
                 let (k, f) = (*self.random.pick(KEYS), *self.random.pick(MAPPINGS));
                 self.one(parent, "group_by", &[("k", k), ("f", f)], Kind::GroupedTable);
             }
+            6 if !numbers => self.join_on(parent),
             _ => self.join_tables(parent),
         }
     }
 
+    fn below_cogrouped(&mut self, parent: usize) {
+        let op = self.below(parent, "aggregate", &[]);
+        let op = self.maybe_stored(op);
+        self.add(op, TEXTS);
+    }
+
+    fn cogroup(&mut self, parent: usize) {
+        if self.nodes[parent].used {
+            return;
+        }
+        let f = *self.random.pick(AGGREGATES);
+        let mut op = self.below(parent, "cogroup", &[("f", f.to_owned())]);
+        self.nodes[parent].kind = Kind::Taken;
+        if let Some(other) = self.other(parent, |other| other == Kind::Grouped)
+            && !self.nodes[other].used
+        {
+            self.nodes[other].used = true;
+            self.nodes[other].kind = Kind::Taken;
+            op.parents.push(self.nodes[other].id.clone());
+            op.params.insert("f2".to_owned(), self.random.pick(AGGREGATES).to_string());
+        }
+        self.add(op, Kind::Cogrouped);
+    }
+
     fn below_group(&mut self, parent: usize) {
-        match self.random.below(3) {
+        match self.random.below(4) {
+            3 => self.cogroup(parent),
             0 => {
                 let op = self.below(parent, "count", &[]);
                 let mut op = self.maybe_stored(op);
@@ -373,6 +409,20 @@ impl Topology<'_> {
         op.parents.push(self.nodes[other].id.clone());
         let op = self.maybe_named(op);
         self.add(op, Kind::Stream(NONE));
+    }
+
+    fn join_on(&mut self, parent: usize) {
+        let Some(other) = self.other(parent, |other| other == TEXTS) else { return };
+        let call = *self.random.pick(&["join_on", "left_join_on"]);
+        let (f, k) = (*self.random.pick(JOINERS), *self.random.pick(FOREIGN_KEYS));
+        let params = [("f", f.to_owned()), ("k", k.to_owned())];
+        let mut op = self.below(parent, call, &params);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let op = self.maybe_stored(op);
+        // Without a store nobody can say how its rows would be stored for those who ask.
+        let odd_old = op.get("store").is_none();
+        self.add(op, Kind::Table { numbers: false, odd_old });
     }
 
     fn join_tables(&mut self, parent: usize) {

@@ -1,5 +1,6 @@
 package oracle;
 
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -58,6 +59,11 @@ final class Calls {
             default:
         }
         Object first = parent(op, 0);
+        if (op.call().equals("cogroup")) {
+            List<KGroupedStream<Object, Object>> groups = new ArrayList<>();
+            for (int n = 0; n < op.parents().size(); n++) groups.add(cast(parent(op, n)));
+            return GroupCalls.cogroup(groups, op);
+        }
         Object second = op.parents().size() > 1 ? parent(op, 1) : null;
         if (first instanceof KStream<?, ?>) return StreamCalls.call(cast(first), second, op);
         if (first instanceof KTable<?, ?>) {
@@ -65,7 +71,7 @@ final class Calls {
         }
         if (first instanceof KGroupedStream<?, ?>) return GroupCalls.stream(cast(first), op);
         if (first instanceof KGroupedTable<?, ?>) return GroupCalls.table(cast(first), op);
-        if (first instanceof CogroupedKStream<?, ?>) return GroupCalls.cogroup(cast(first), second, op);
+        if (first instanceof CogroupedKStream<?, ?>) return GroupCalls.cogrouped(cast(first), op);
         if (first instanceof TimeWindowedKStream<?, ?>) return WindowCalls.time(cast(first), op);
         if (first instanceof SessionWindowedKStream<?, ?>) return WindowCalls.session(cast(first), op);
         if (first instanceof TimeWindowedCogroupedKStream<?, ?>) return WindowCalls.cogroupTime(cast(first), op);

@@ -1,5 +1,6 @@
 package oracle;
 
+import java.util.List;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.kstream.Aggregator;
@@ -21,7 +22,6 @@ final class GroupCalls {
                 : stored ? g.count(named, TableCalls.materialized(op)) : g.count(named);
             case "reduce" -> g.reduce(reducer(op, "f"), named, materialized(op));
             case "aggregate" -> g.aggregate(() -> null, aggregator(op, "f"), named, materialized(op));
-            case "cogroup" -> g.cogroup(aggregator(op, "f"));
             default -> WindowCalls.windows(g, op);
         };
     }
@@ -38,9 +38,18 @@ final class GroupCalls {
         };
     }
 
-    static Object cogroup(CogroupedKStream<Object, Object> c, Object other, Scenario.Op op) {
+    /** Several groups: the functions are {@code f}, {@code f2}, {@code f3}. */
+    static Object cogroup(List<KGroupedStream<Object, Object>> groups, Scenario.Op op) {
+        CogroupedKStream<Object, Object> all = null;
+        for (int n = 0; n < groups.size(); n++) {
+            var f = aggregator(op, n == 0 ? "f" : "f" + (n + 1));
+            all = all == null ? groups.get(n).cogroup(f) : all.cogroup(groups.get(n), f);
+        }
+        return all;
+    }
+
+    static Object cogrouped(CogroupedKStream<Object, Object> c, Scenario.Op op) {
         return switch (op.call()) {
-            case "cogroup" -> c.cogroup(Calls.<KGroupedStream<Object, Object>>cast(other), aggregator(op, "f"));
             case "aggregate" -> c.aggregate(() -> null, Calls.named(op), materialized(op));
             default -> WindowCalls.windows(c, op);
         };

@@ -40,6 +40,11 @@ fn walk(state: &mut GraphState) -> Vec<bool> {
                 old[*parent as usize] |= old_above;
                 read[*parent as usize] |= read_above;
             }
+            let node = &state.nodes[id as usize];
+            // It takes old values of the table above, which has them.
+            if let (true, Some(parent)) = (node.sends_old, node.parents.first()) {
+                old[*parent as usize] = true;
+            }
         }
     }
     old.iter().zip(&read).map(|(old, read)| *old || *read).collect()

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use streams_dsl::core::Data;
-use streams_dsl::prelude::DefaultSerde;
+use streams_dsl::prelude::{DefaultSerde, Window, Windowed};
 
 /// Results are cut to their last so many characters.
 const LONGEST: usize = 24;
@@ -43,6 +43,13 @@ impl Show for Option<String> {
 impl Show for i64 {
     fn show(&self) -> Option<Cow<'_, str>> {
         Some(self.to_string().into())
+    }
+}
+
+impl<K: Show, W: Window> Show for Windowed<K, W> {
+    fn show(&self) -> Option<Cow<'_, str>> {
+        let (start, end) = (self.window.start().as_millis(), self.window.end().as_millis());
+        Some(format!("{}@{start}/{end}", self.key.show()?).into())
     }
 }
 

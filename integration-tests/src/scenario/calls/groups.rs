@@ -4,7 +4,7 @@ use streams_dsl::prelude::*;
 
 use super::super::{Expr, Op};
 use super::tables::{AnyTable, named};
-use super::{Made, materialized, unknown};
+use super::{Made, materialized, unknown, windows};
 
 pub(super) fn stream(group: &KGroupedStream<String, String>, op: &Op) -> Result<Made, String> {
     let table = match &*op.call {
@@ -27,7 +27,7 @@ pub(super) fn stream(group: &KGroupedStream<String, String>, op: &Op) -> Result<
                 materialized(op),
             )
         }
-        _ => return Err(unknown(op)),
+        _ => return windows::of_group(group, op),
     };
     Ok(Made::Table(AnyTable::Texts(named(table, op))))
 }
@@ -84,7 +84,7 @@ pub(super) fn cogrouped(
             let table = groups.aggregate(materialized(op));
             Ok(Made::Table(AnyTable::Texts(named(table, op))))
         }
-        _ => Err(unknown(op)),
+        _ => windows::of_cogroup(groups, op),
     }
 }
 

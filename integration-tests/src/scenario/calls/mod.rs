@@ -3,14 +3,17 @@
 mod groups;
 mod streams;
 mod tables;
+mod windows;
 
 use std::collections::BTreeMap;
 
+use streams_dsl::WindowKind;
 use streams_dsl::prelude::*;
 
 use super::Op;
 use streams::AnyStream;
 use tables::AnyTable;
+use windows::AnyWindows;
 
 /// What a call returned.
 #[derive(Clone)]
@@ -20,6 +23,7 @@ pub(crate) enum Made {
     Grouped(KGroupedStream<String, String>),
     GroupedTable(KGroupedTable<String, String>),
     Cogrouped(CogroupedKStream<String, String>),
+    Windowed(AnyWindows),
     /// Of a split: by the numbers of the branches.
     Branches(Vec<(u32, AnyStream)>),
     /// A branch ends here.
@@ -97,6 +101,7 @@ impl Calls {
             Made::Grouped(group) => groups::stream(group, op),
             Made::GroupedTable(group) => groups::table(group, op),
             Made::Cogrouped(groups) => groups::cogrouped(groups, op),
+            Made::Windowed(windows) => windows::call(windows, op),
             Made::Branches(_) | Made::Nothing => Err(unknown(op)),
         }
     }
@@ -124,4 +129,15 @@ fn materialized<K: DefaultSerde, V: DefaultSerde, Kind>(op: &Op) -> Materialized
         options = options.logging_disabled();
     }
     options
+}
+
+/// As [`materialized`], of windows.
+fn window_store<K: DefaultSerde, V: DefaultSerde>(
+    op: &Op,
+) -> Result<Materialized<K, V, WindowKind>, String> {
+    let options = materialized(op);
+    Ok(match op.get("retention") {
+        Some(_) => options.retention(windows::millis(op, "retention")?),
+        None => options,
+    })
 }

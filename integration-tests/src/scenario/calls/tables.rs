@@ -2,16 +2,21 @@
 
 use streams_dsl::core::Data;
 use streams_dsl::prelude::*;
+use streams_dsl::serdes::DefaultWrite;
 
 use super::super::{Expr, Op, Show};
 use super::streams::AnyStream;
 use super::{Made, materialized, unknown};
 
-/// A table of texts, or of what `count` makes.
+/// A table of texts, or of what `count` makes; in windows or not.
 #[derive(Clone)]
 pub(crate) enum AnyTable {
     Texts(KTable<String, String>),
     Numbers(KTable<String, i64>),
+    Windows(KTable<Windowed<String>, String>),
+    WindowNumbers(KTable<Windowed<String>, i64>),
+    Sessions(KTable<SessionWindowed<String>, String>),
+    SessionNumbers(KTable<SessionWindowed<String>, i64>),
 }
 
 pub(super) fn named<K, V>(table: KTable<K, V>, op: &Op) -> KTable<K, V> {
@@ -30,64 +35,91 @@ pub(super) fn source(builder: &StreamsBuilder, op: &Op) -> Result<Made, String> 
 }
 
 pub(super) fn call(table: &AnyTable, other: Option<&Made>, op: &Op) -> Result<Made, String> {
-    match (table, other) {
-        (AnyTable::Texts(a), Some(Made::Table(AnyTable::Texts(b)))) => join(a, b, op),
-        (AnyTable::Texts(a), None) if op.call == "to_stream" => {
-            let stream = a.to_stream();
-            Ok(Made::Stream(AnyStream::NullValues(match op.get("name") {
-                Some(name) => stream.named(name),
-                None => stream,
-            })))
-        }
-        (AnyTable::Texts(a), None) if is_filter(op) => {
-            Ok(Made::Table(AnyTable::Texts(filter(a, op)?)))
-        }
-        (AnyTable::Numbers(a), None) if is_filter(op) => {
-            Ok(Made::Table(AnyTable::Numbers(filter(a, op)?)))
-        }
-        (AnyTable::Texts(a), None) => of_one(a, op),
-        (AnyTable::Numbers(a), None) => of_one(a, op),
-        _ => Err(unknown(op)),
+    if let Some(other) = other {
+        return match (table, other) {
+            (AnyTable::Texts(a), Made::Table(AnyTable::Texts(b))) => join(a, b, op),
+            _ => Err(unknown(op)),
+        };
     }
-}
-
-fn is_filter(op: &Op) -> bool {
-    ["filter", "filter_not"].contains(&&*op.call)
+    Ok(match &*op.call {
+        "filter" | "filter_not" => Made::Table(match table {
+            AnyTable::Texts(t) => AnyTable::Texts(stored(filter(t, op)?, op)),
+            AnyTable::Numbers(t) => AnyTable::Numbers(stored(filter(t, op)?, op)),
+            AnyTable::Windows(t) => AnyTable::Windows(filter(t, op)?),
+            AnyTable::WindowNumbers(t) => AnyTable::WindowNumbers(filter(t, op)?),
+            AnyTable::Sessions(t) => AnyTable::Sessions(filter(t, op)?),
+            AnyTable::SessionNumbers(t) => AnyTable::SessionNumbers(filter(t, op)?),
+        }),
+        "map_values" => Made::Table(match table {
+            AnyTable::Texts(t) => AnyTable::Texts(stored(map_values(t, op)?, op)),
+            AnyTable::Numbers(t) => AnyTable::Texts(stored(map_values(t, op)?, op)),
+            AnyTable::Windows(t) => AnyTable::Windows(map_values(t, op)?),
+            AnyTable::WindowNumbers(t) => AnyTable::Windows(map_values(t, op)?),
+            AnyTable::Sessions(t) => AnyTable::Sessions(map_values(t, op)?),
+            AnyTable::SessionNumbers(t) => AnyTable::Sessions(map_values(t, op)?),
+        }),
+        "to_stream" => Made::Stream(AnyStream::NullValues(match table {
+            AnyTable::Texts(t) => match op.get("name") {
+                Some(name) => t.to_stream().named(name),
+                None => t.to_stream(),
+            },
+            _ => return Err(unknown(op)),
+        })),
+        "unwindow" => Made::Stream(AnyStream::NullValues(match table {
+            AnyTable::Windows(t) => unwindow(t),
+            AnyTable::Sessions(t) => unwindow(t),
+            _ => return Err(unknown(op)),
+        })),
+        _ => match table {
+            AnyTable::Texts(t) => of_one(t, op)?,
+            AnyTable::Numbers(t) => of_one(t, op)?,
+            AnyTable::Windows(t) => of_one(t, op)?,
+            AnyTable::WindowNumbers(t) => of_one(t, op)?,
+            AnyTable::Sessions(t) => of_one(t, op)?,
+            AnyTable::SessionNumbers(t) => of_one(t, op)?,
+        },
+    })
 }
 
 /// With a store, if the scenario says so.
 fn stored<V: Data + DefaultSerde>(table: KTable<String, V>, op: &Op) -> KTable<String, V> {
-    let table = named(table, op);
     match op.get("store") {
         Some(_) => table.materialize(materialized(op)),
         None => table,
     }
 }
 
-fn filter<V: Show + Data + DefaultSerde>(
-    table: &KTable<String, V>,
+fn filter<K: Show + Data, V: Show + Data>(
+    table: &KTable<K, V>,
     op: &Op,
-) -> Result<KTable<String, V>, String> {
+) -> Result<KTable<K, V>, String> {
     let p = Expr::new(op.need("p")?);
-    let holds = move |k: &String, v: &V| p.holds(k, v);
+    let holds = move |k: &K, v: &V| p.holds(k, v);
     let kept = if op.call == "filter" { table.filter(holds) } else { table.filter_not(holds) };
-    Ok(stored(kept, op))
+    Ok(named(kept, op))
 }
 
-fn of_one<V: Show + Data + DefaultSerde>(
-    table: &KTable<String, V>,
+fn map_values<K: Show + Data, V: Show + Data>(
+    table: &KTable<K, V>,
+    op: &Op,
+) -> Result<KTable<K, String>, String> {
+    let f = Expr::new(op.need("f")?);
+    Ok(named(table.map_values_with_key(move |k, v| f.map::<String>(k, v)), op))
+}
+
+/// A stream whose keys say the window as text.
+fn unwindow<K: Show + Data>(table: &KTable<K, String>) -> KStream<String, Option<String>> {
+    table.to_stream().select_key(|k, _| k.show().unwrap_or_default().into_owned())
+}
+
+fn of_one<K: Show + Data + DefaultWrite, V: Show + Data + DefaultSerde>(
+    table: &KTable<K, V>,
     op: &Op,
 ) -> Result<Made, String> {
     Ok(match &*op.call {
-        "map_values" => {
-            let f = Expr::new(op.need("f")?);
-            let mapped = table.map_values_with_key(move |k, v| f.map::<String>(k, v));
-            Made::Table(AnyTable::Texts(stored(mapped, op)))
-        }
         "group_by" => {
             let (key, f) = (Expr::new(op.need("k")?), Expr::new(op.need("f")?));
-            let select =
-                move |k: &String, v: &V| -> (String, String) { (key.map(k, v), f.map(k, v)) };
+            let select = move |k: &K, v: &V| -> (String, String) { (key.map(k, v), f.map(k, v)) };
             Made::GroupedTable(match op.get("name") {
                 Some(name) => table.group_by(select, name),
                 None => table.group_by(select, auto()),
@@ -137,5 +169,5 @@ fn join(
         "outer_join" => left.outer_join(right, move |_, a, b| make(a, b)),
         _ => return Err(unknown(op)),
     };
-    Ok(Made::Table(AnyTable::Texts(stored(joined, op))))
+    Ok(Made::Table(AnyTable::Texts(stored(named(joined, op), op))))
 }

@@ -9,8 +9,10 @@ pub(super) fn generate(random: &mut Random, topics: &[InputTopic], scenario: &mu
     let mut now = random.between(0, 60);
     // How far time goes on average.
     let pace = *random.pick(&[0, 3, 10, 40, 100]);
+    let on_close = scenario.ops.iter().any(|op| op.get("emit").is_some());
     for _ in 0..random.between(1, 24) {
-        if random.percent(4) {
+        // Results of closed windows come once a second at most.
+        if random.percent(if on_close { 30 } else { 4 }) {
             scenario.steps.push(Step::Wall(random.between(1, 3000)));
         }
         now += random.between(0, pace * 2);

@@ -33,8 +33,20 @@ pub(super) enum Kind {
     Grouped,
     GroupedTable,
     Cogrouped,
+    /// A group cut into windows.
+    Windows(Windows),
+    /// As `Table`, of keys in windows.
+    WindowTable { numbers: bool, odd_old: bool },
     /// A group that was co-grouped: the JVM refuses to use one with a name again.
     Taken,
+}
+
+/// What was cut, and how.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Windows {
+    sessions: bool,
+    cogrouped: bool,
+    on_close: bool,
 }
 
 const TEXTS: Kind = Kind::Table { numbers: false, odd_old: false };
@@ -139,6 +151,10 @@ impl Topology<'_> {
             Kind::Grouped => self.below_group(parent),
             Kind::GroupedTable => self.below_grouped_table(parent),
             Kind::Cogrouped => self.below_cogrouped(parent),
+            Kind::Windows(windows) => self.below_windows(parent, windows),
+            Kind::WindowTable { numbers, odd_old } => {
+                self.below_window_table(parent, numbers, odd_old);
+            }
             Kind::Taken => {}
         }
     }
@@ -152,12 +168,16 @@ impl Topology<'_> {
                 Kind::Grouped if !self.nodes[n].used => self.below_group(n),
                 Kind::GroupedTable if !self.nodes[n].used => self.below_grouped_table(n),
                 Kind::Cogrouped if !self.nodes[n].used => self.below_cogrouped(n),
+                Kind::Windows(windows) if !self.nodes[n].used => self.below_windows(n, windows),
                 _ => {}
             }
             n += 1;
         }
         for n in 0..self.nodes.len() {
-            let writes = matches!(self.nodes[n].kind, Kind::Stream(_) | Kind::Table { .. });
+            let writes = matches!(
+                self.nodes[n].kind,
+                Kind::Stream(_) | Kind::Table { .. } | Kind::WindowTable { .. }
+            );
             if writes && (!self.nodes[n].used || self.random.percent(25)) {
                 let topic = format!("out-{}", self.nodes[n].id.replace('.', "-"));
                 let mut op = self.op("to", &[("topic", &topic)]);
@@ -272,7 +292,108 @@ impl Topology<'_> {
         }
     }
 
+    fn windows(&mut self, parent: usize, cogrouped: bool) {
+        let grace = self.random.pick(&[0, 0, 5, 20, 100]).to_string();
+        let mut params = vec![("grace", grace)];
+        let call = *self.random.pick(&["time_windows", "session_windows", "sliding_windows"]);
+        match call {
+            "time_windows" => {
+                let size = *self.random.pick(&[10, 30, 60]);
+                params.push(("size", size.to_string()));
+                if self.random.percent(50) {
+                    let advance = size / *self.random.pick(&[1, 2, 3, 5]);
+                    params.push(("advance", advance.to_string()));
+                }
+            }
+            "session_windows" => {
+                params.push(("gap", self.random.pick(&[1, 5, 20, 50]).to_string()));
+            }
+            _ => params.push(("difference", self.random.pick(&[1, 5, 20, 50]).to_string())),
+        }
+        let on_close = !cogrouped && self.random.percent(30);
+        if on_close {
+            params.push(("emit", "close".to_owned()));
+        }
+        let op = self.below(parent, call, &params);
+        let sessions = call == "session_windows";
+        self.add(op, Kind::Windows(Windows { sessions, cogrouped, on_close }));
+    }
+
+    fn below_windows(&mut self, parent: usize, windows: Windows) {
+        let Windows { sessions, cogrouped, .. } = windows;
+        let mut params = Vec::new();
+        let mut numbers = false;
+        let call = if cogrouped {
+            "aggregate"
+        } else {
+            match self.random.below(3) {
+                0 => {
+                    numbers = true;
+                    "count"
+                }
+                1 => {
+                    params.push(("f", self.random.pick(FOLDS).to_string()));
+                    "reduce"
+                }
+                _ if sessions => {
+                    params.push(("f", self.random.pick(AGGREGATES).to_string()));
+                    "aggregate"
+                }
+                _ => {
+                    params = self.aggregate("f");
+                    "aggregate"
+                }
+            }
+        };
+        if sessions && call == "aggregate" {
+            params.push(("merge", self.random.pick(FOLDS).to_string()));
+        }
+        let op = self.below(parent, call, &params);
+        let mut op = self.maybe_stored(op);
+        if windows.on_close {
+            // The JVM loses results that are as old as the store's retention
+            // (docs/differences.md).
+            op.params.entry("store".to_owned()).or_insert_with(|| format!("store-of-{parent}"));
+            op.params.insert("retention".to_owned(), "1000000".to_owned());
+        } else if op.get("store").is_some() && self.random.percent(10) {
+            op.params.insert("retention".to_owned(), "500".to_owned());
+        }
+        let fresh = numbers && !sessions && op.get("store").is_some();
+        if fresh {
+            op.params.insert("fresh".to_owned(), "yes".to_owned());
+        }
+        let odd_old = numbers && !sessions && !fresh && !self.cache;
+        self.add(op, Kind::WindowTable { numbers, odd_old });
+    }
+
+    fn below_window_table(&mut self, parent: usize, numbers: bool, odd_old: bool) {
+        match self.random.below(5) {
+            0 if !odd_old => {
+                let call = *self.random.pick(&["filter", "filter_not"]);
+                let p = *self.random.pick(PREDICATES);
+                self.one(parent, call, &[("p", p)], Kind::WindowTable { numbers, odd_old });
+            }
+            1 => {
+                let f = *self.random.pick(MAPPINGS);
+                let kind = Kind::WindowTable { numbers: false, odd_old };
+                self.one(parent, "map_values", &[("f", f)], kind);
+            }
+            2 | 3 if !numbers => {
+                let op = self.below(parent, "unwindow", &[]);
+                self.add(op, Kind::Stream(Nulls { keys: false, values: true }));
+            }
+            4 if !odd_old => {
+                let (k, f) = (*self.random.pick(KEYS), *self.random.pick(MAPPINGS));
+                self.one(parent, "group_by", &[("k", k), ("f", f)], Kind::GroupedTable);
+            }
+            _ => {}
+        }
+    }
+
     fn below_cogrouped(&mut self, parent: usize) {
+        if self.random.percent(50) {
+            return self.windows(parent, true);
+        }
         let op = self.below(parent, "aggregate", &[]);
         let op = self.maybe_stored(op);
         self.add(op, TEXTS);
@@ -297,8 +418,9 @@ impl Topology<'_> {
     }
 
     fn below_group(&mut self, parent: usize) {
-        match self.random.below(4) {
+        match self.random.below(7) {
             3 => self.cogroup(parent),
+            4..=6 => self.windows(parent, false),
             0 => {
                 let op = self.below(parent, "count", &[]);
                 let mut op = self.maybe_stored(op);
@@ -503,7 +625,7 @@ impl Topology<'_> {
         let id = self.id();
         let above = |parent: &String| self.nodes.iter().any(|n| n.id == *parent && n.rekeyed);
         let rekeyed = match &*op.call {
-            "map" | "flat_map" | "select_key" => true,
+            "map" | "flat_map" | "select_key" | "unwindow" => true,
             "repartition" | "join_table" | "left_join_table" | "to_table" => false,
             _ => matches!(kind, Kind::Stream(_)) && op.parents.iter().any(above),
         };

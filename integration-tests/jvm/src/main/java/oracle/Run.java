@@ -137,6 +137,9 @@ final class Run {
             properties.put(StreamsConfig.DSL_STORE_SUPPLIERS_CLASS_CONFIG,
                 BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers.class.getName());
         }
+        // As in production; the test driver would switch it off.
+        properties.put(StreamsConfig.InternalConfig.EMIT_INTERVAL_MS_KSTREAMS_WINDOWED_AGGREGATION, 1000L);
+        properties.put(StreamsConfig.InternalConfig.EMIT_INTERVAL_MS_KSTREAMS_OUTER_JOIN_SPURIOUS_RESULTS_FIX, 1000L);
         if (options.containsKey("optimize")) {
             properties.put(StreamsConfig.TOPOLOGY_OPTIMIZATION_CONFIG, options.get("optimize"));
         }

@@ -2,25 +2,14 @@ package oracle;
 
 import org.apache.kafka.streams.processor.StateStore;
 import org.apache.kafka.streams.state.ReadOnlyKeyValueStore;
-import org.apache.kafka.streams.state.ReadOnlySessionStore;
-import org.apache.kafka.streams.state.ReadOnlyWindowStore;
 import org.apache.kafka.streams.state.ValueAndTimestamp;
 
-/** All rows of a store, in its order. */
+/** All rows of a key-value store, in its order. */
 final class StoreRows {
     static void show(String name, StateStore store, StringBuilder text) {
-        if (store instanceof ReadOnlySessionStore<?, ?> sessions) {
-            try (var rows = sessions.fetch(null, null)) {
-                while (rows.hasNext()) row(name, rows.next(), text);
-            }
-        } else if (store instanceof ReadOnlyWindowStore<?, ?> windows) {
-            try (var rows = windows.all()) {
-                while (rows.hasNext()) row(name, rows.next(), text);
-            }
-        } else if (store instanceof ReadOnlyKeyValueStore<?, ?> rows) {
-            try (var all = rows.all()) {
-                while (all.hasNext()) row(name, all.next(), text);
-            }
+        if (!(store instanceof ReadOnlyKeyValueStore<?, ?> rows)) return;
+        try (var all = rows.all()) {
+            while (all.hasNext()) row(name, all.next(), text);
         }
     }
 

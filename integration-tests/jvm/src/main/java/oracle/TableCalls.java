@@ -81,6 +81,7 @@ final class TableCalls {
                     ? t.mapValues((k, v) -> v == null ? null : (Object) f.of(k, null, v), Calls.named(op), materialized(op))
                     : t.mapValues((k, v) -> v == null ? null : (Object) f.of(k, null, v), Calls.named(op));
             }
+            case "unwindow" -> t.toStream().selectKey((k, v) -> Expr.text(k));
             case "to_stream" -> t.toStream(Calls.named(op));
             case "to" -> {
                 t.toStream().to(op.need("topic"),

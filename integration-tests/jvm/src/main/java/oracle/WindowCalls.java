@@ -1,6 +1,7 @@
 package oracle;
 
 import java.time.Duration;
+import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.kstream.CogroupedKStream;
 import org.apache.kafka.streams.kstream.EmitStrategy;
@@ -45,11 +46,19 @@ final class WindowCalls {
         boolean stored = op.get("store") != null;
         Named named = Calls.named(op);
         return switch (op.call()) {
-            case "count" -> stored ? w.count(named, TableCalls.materialized(op)) : w.count(named);
+            case "count" -> op.yes("fresh") ? count(w, op)
+                : stored ? w.count(named, TableCalls.materialized(op)) : w.count(named);
             case "reduce" -> w.reduce(GroupCalls.reducer(op, "f"), named, window(op));
             case "aggregate" -> w.aggregate(() -> null, GroupCalls.aggregator(op, "f"), named, window(op));
             default -> throw Calls.unknown(op);
         };
+    }
+
+    /** As {@code count}, but that the first count of a window has no old value. */
+    private static Object count(TimeWindowedKStream<Object, Object> w, Scenario.Op op) {
+        Materialized<Object, Long, WindowStore<Bytes, byte[]>> store = TableCalls.materialized(op);
+        return w.aggregate(() -> null, (k, v, n) -> n == null ? 1L : n + 1L, Calls.named(op),
+            store.withKeySerde(Calls.cast(Serdes.String())).withValueSerde(Serdes.Long()));
     }
 
     static Object session(SessionWindowedKStream<Object, Object> w, Scenario.Op op) {
@@ -59,7 +68,7 @@ final class WindowCalls {
             case "count" -> stored ? w.count(named, TableCalls.materialized(op)) : w.count(named);
             case "reduce" -> w.reduce(GroupCalls.reducer(op, "f"), named, sessions(op));
             case "aggregate" ->
-                w.aggregate(() -> null, GroupCalls.aggregator(op, "f"), merger(op), named, sessions(op));
+                w.aggregate(() -> "", GroupCalls.aggregator(op, "f"), merger(op), named, sessions(op));
             default -> throw Calls.unknown(op);
         };
     }
@@ -69,7 +78,7 @@ final class WindowCalls {
     }
 
     static Object cogroupSession(SessionWindowedCogroupedKStream<Object, Object> w, Scenario.Op op) {
-        return w.aggregate(() -> null, merger(op), Calls.named(op), sessions(op));
+        return w.aggregate(() -> "", merger(op), Calls.named(op), sessions(op));
     }
 
     private static Merger<Object, Object> merger(Scenario.Op op) {
@@ -99,10 +108,12 @@ final class WindowCalls {
     }
 
     private static Materialized<Object, Object, WindowStore<Bytes, byte[]>> window(Scenario.Op op) {
-        return TableCalls.materialized(op);
+        Materialized<Object, Object, WindowStore<Bytes, byte[]>> store = TableCalls.materialized(op);
+        return store.withKeySerde(Calls.cast(Serdes.String()));
     }
 
     private static Materialized<Object, Object, SessionStore<Bytes, byte[]>> sessions(Scenario.Op op) {
-        return TableCalls.materialized(op);
+        Materialized<Object, Object, SessionStore<Bytes, byte[]>> store = TableCalls.materialized(op);
+        return store.withKeySerde(Calls.cast(Serdes.String()));
     }
 }

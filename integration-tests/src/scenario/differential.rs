@@ -45,8 +45,13 @@ pub struct Failure {
 pub fn differential(seed: u64, count: u64, limit: Duration) -> Outcome {
     let mut jvm = Jvm::start();
     let started = SystemClock.now();
-    let mut outcome =
-        Outcome { seed, count: 0, took: Duration::ZERO, refused: BTreeMap::new(), failures: Vec::new() };
+    let mut outcome = Outcome {
+        seed,
+        count: 0,
+        took: Duration::ZERO,
+        refused: BTreeMap::new(),
+        failures: Vec::new(),
+    };
     let mut asked: VecDeque<(u64, Scenario)> = VecDeque::new();
     let mut next = 0;
     loop {
@@ -61,7 +66,8 @@ pub fn differential(seed: u64, count: u64, limit: Duration) -> Outcome {
         let Some((seed, scenario)) = asked.pop_front() else { return outcome };
         let (expected, ours) = (jvm.receive(), run(&scenario));
         outcome.count += 1;
-        let refusal = expected.lines().find(|l| l.starts_with("refused: ") || l.starts_with("failed: "));
+        let refusal =
+            expected.lines().find(|l| l.starts_with("refused: ") || l.starts_with("failed: "));
         if let Some(refusal) = refusal {
             let words: Vec<&str> = refusal.split(' ').take(8).collect();
             *outcome.refused.entry(words.join(" ")).or_default() += 1;

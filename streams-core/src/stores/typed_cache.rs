@@ -31,8 +31,12 @@ pub(super) struct TypedCache<V> {
     dirty: Vec<u32>,
     /// The dirty rows by key: built when a cursor first asks, kept from then on.
     ordered: Option<BTreeMap<Bytes, u32>>,
-    /// Rows with a change put aside, in the order of the first one.
-    emissions: VecDeque<u32>,
+    /// Rows with a change put aside, in the order of their last writes, as in the JVM's caches.
+    /// Those whose turn is not their last have no meaning any more.
+    emissions: VecDeque<(u32, u64)>,
+    /// How many rows have a change put aside.
+    aside_count: usize,
+    next_turn: u64,
     hand: usize,
     bytes: usize,
     dirty_bytes: usize,
@@ -72,6 +76,7 @@ pub(super) enum Base {
 pub(super) struct Aside<V> {
     pub(super) emitted: Option<Held<V>>,
     pub(super) record: RecordContext,
+    turn: u64,
 }
 
 impl<V> TypedCache<V> {
@@ -84,6 +89,8 @@ impl<V> TypedCache<V> {
             dirty: Vec::new(),
             ordered: None,
             emissions: VecDeque::new(),
+            aside_count: 0,
+            next_turn: 0,
             hand: 0,
             bytes: 0,
             dirty_bytes: 0,
@@ -236,21 +243,39 @@ impl<V> TypedCache<V> {
 
     /// Puts a row's change aside. `emitted` is what was forwarded last, if nothing was aside yet.
     pub(super) fn put_aside(&mut self, at: u32, emitted: Option<Held<V>>, record: &RecordContext) {
-        let row = &mut self.rows[at as usize];
-        match &mut row.aside {
-            Some(aside) => aside.record = record.clone(),
-            None => {
-                row.aside = Some(Box::new(Aside { emitted, record: record.clone() }));
-                self.emissions.push_back(at);
+        let turn = match self.emissions.back() {
+            Some(&(last, turn)) if last == at => turn,
+            _ => {
+                self.next_turn += 1;
+                self.emissions.push_back((at, self.next_turn));
+                self.next_turn
             }
+        };
+        match &mut self.rows[at as usize].aside {
+            Some(aside) => (aside.record, aside.turn) = (record.clone(), turn),
+            aside => {
+                *aside = Some(Box::new(Aside { emitted, record: record.clone(), turn }));
+                self.aside_count += 1;
+            }
+        }
+        if self.emissions.len() > 2 * self.aside_count + 64 {
+            let Self { emissions, rows, .. } = self;
+            emissions.retain(|&(at, turn)| {
+                rows[at as usize].aside.as_ref().is_some_and(|aside| aside.turn == turn)
+            });
         }
     }
 
     /// The next row with a change put aside, and the change.
     pub(super) fn take_aside(&mut self) -> Option<(u32, Aside<V>)> {
-        let at = self.emissions.pop_front()?;
-        let aside = self.rows[at as usize].aside.take();
-        Some((at, *aside.expect("a row in the list has its change")))
+        while let Some((at, turn)) = self.emissions.pop_front() {
+            let row = &mut self.rows[at as usize];
+            if let Some(aside) = row.aside.take_if(|aside| aside.turn == turn) {
+                self.aside_count -= 1;
+                return Some((at, *aside));
+            }
+        }
+        None
     }
 
     pub(super) fn has_aside(&self) -> bool {

@@ -134,6 +134,7 @@ fn one_change_per_key_and_commit_on_request() {
     driver.commit();
     let read = |topic: &str| driver.output::<String, i64>(topic).read_timed();
     assert_eq!(read("prompt"), [("a", 1, 1), ("b", 1, 9), ("a", 2, 3)]);
-    assert_eq!(read("lazy"), [("a", 2, 3), ("b", 1, 9)]);
-    assert_eq!(read("by-config"), [("a", 2, 3), ("b", 1, 9)]);
+    // In the order of their last writes, as the JVM's caches are flushed.
+    assert_eq!(read("lazy"), [("b", 1, 9), ("a", 2, 3)]);
+    assert_eq!(read("by-config"), [("b", 1, 9), ("a", 2, 3)]);
 }

@@ -90,8 +90,7 @@ impl Calls {
         let first = self.parent(op, 0)?;
         if op.call == "cogroup" {
             let parents = 0..op.parents.len();
-            let parents: Vec<_> =
-                parents.map(|n| self.parent(op, n)).collect::<Result<_, _>>()?;
+            let parents: Vec<_> = parents.map(|n| self.parent(op, n)).collect::<Result<_, _>>()?;
             return groups::cogroup(&parents, op);
         }
         let second = if op.parents.len() > 1 { Some(self.parent(op, 1)?) } else { None };

@@ -36,7 +36,10 @@ pub(super) enum Kind {
     /// A group cut into windows.
     Windows(Windows),
     /// As `Table`, of keys in windows.
-    WindowTable { numbers: bool, odd_old: bool },
+    WindowTable {
+        numbers: bool,
+        odd_old: bool,
+    },
     /// A group that was co-grouped: the JVM refuses to use one with a name again.
     Taken,
 }
@@ -250,7 +253,8 @@ impl Topology<'_> {
             }
             8 => self.one(parent, "peek", &[], same),
             9 if nulls == (Nulls { keys: false, values: true }) => self.as_table(parent),
-            9 => self.one(parent, "repartition", &[], same),
+            9 if !nulls.keys => self.one(parent, "repartition", &[], same),
+            9 => {}
             10 | 11 => {
                 let k = *self.random.pick(KEYS);
                 self.one(parent, "group_by", &[("k", k)], Kind::Grouped);
@@ -350,8 +354,8 @@ impl Topology<'_> {
         }
         let op = self.below(parent, call, &params);
         let mut op = self.maybe_stored(op);
-        if windows.on_close {
-            // The JVM loses results that are as old as the store's retention
+        if windows.on_close || cogrouped || sessions {
+            // What is as old as the store's retention, the JVM loses, or has in a cache only
             // (docs/differences.md).
             op.params.entry("store".to_owned()).or_insert_with(|| format!("store-of-{parent}"));
             op.params.insert("retention".to_owned(), "1000000".to_owned());
@@ -391,6 +395,9 @@ impl Topology<'_> {
     }
 
     fn below_cogrouped(&mut self, parent: usize) {
+        if self.nodes[parent].used {
+            return;
+        }
         if self.random.percent(50) {
             return self.windows(parent, true);
         }

@@ -195,7 +195,12 @@ impl<K: Data, A: Data> WindowOutput<WindowStore<K, A>> {
             *time = later(value.is_some(), *time, now);
             f(&key, value)?;
             let new = if forwards { value.clone() } else { None };
-            Ok::<_, BoxError>((new, old, *time))
+            let forwarded = *time;
+            if value.is_none() {
+                // Stored, a deletion is of the time of the record that caused it, as in the JVM.
+                *time = now;
+            }
+            Ok::<_, BoxError>((new, old, forwarded))
         })?;
         let Written::Stored(changed) = written else {
             ctx.dropped(DropReason::Late);
@@ -214,7 +219,9 @@ impl<K: Data, A: Data> WindowOutput<WindowStore<K, A>> {
         time: Timestamp,
         ctx: &mut TimeContext<'_, K, A>,
     ) -> Result<(), BoxError> {
-        let written = ctx.store(&self.handle).put_held(&key, window.start, new.clone(), time)?;
+        // Stored, a deletion is of the time of the record that caused it, as in the JVM.
+        let stored = if new.is_some() { time } else { ctx.timestamp() };
+        let written = ctx.store(&self.handle).put_held(&key, window.start, new.clone(), stored)?;
         let Written::Stored(old) = written else {
             ctx.dropped(DropReason::Late);
             return Ok(());

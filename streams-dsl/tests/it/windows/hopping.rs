@@ -181,7 +181,7 @@ fn one_change_per_window_and_commit_on_request() {
     let driver = TopologyTestDriver::new(&builder.build().unwrap()).manual_commit();
     pipe(&driver, &[("a", "", 1), ("b", "", 2), ("a", "", 5), ("a", "", 11)]);
     driver.commit();
-    assert_eq!(timed::<i64>(&driver, "out", 10), ["a@0/10=2 t5", "b@0/10=1 t2", "a@10/20=1 t11"]);
+    assert_eq!(timed::<i64>(&driver, "out", 10), ["b@0/10=1 t2", "a@0/10=2 t5", "a@10/20=1 t11"]);
 }
 
 #[test]

@@ -34,26 +34,49 @@ struct Shared<T> {
 
 struct State<T> {
     answer: Option<Result<T, ClientError>>,
+    /// Of who waits for the answer.
     waker: Option<Waker>,
+    /// The call was dropped: nobody wants the answer.
+    abandoned: bool,
+    /// Of who works on the answer.
+    abandoned_waker: Option<Waker>,
+}
+
+impl<T> State<T> {
+    fn new(answer: Option<Result<T, ClientError>>) -> Self {
+        Self { answer, waker: None, abandoned: false, abandoned_waker: None }
+    }
 }
 
 impl<T> Call<T> {
     /// A call and its reply; `wake` is woken when the answer arrives.
     pub fn pair(wake: Option<WakeRef>) -> (Reply<T>, Self) {
-        let shared =
-            Arc::new(Shared { state: Mutex::new(State { answer: None, waker: None }), wake });
+        let shared = Arc::new(Shared { state: Mutex::new(State::new(None)), wake });
         (Reply(Some(shared.clone())), Self(shared))
     }
 
     /// A call that is answered already.
     pub fn ready(answer: Result<T, ClientError>) -> Self {
-        let state = Mutex::new(State { answer: Some(answer), waker: None });
+        let state = Mutex::new(State::new(Some(answer)));
         Self(Arc::new(Shared { state, wake: None }))
     }
 
     /// The answer, once. `None` as long as there is none, and after it was taken.
     pub fn try_take(&mut self) -> Option<Result<T, ClientError>> {
         self.0.lock().answer.take()
+    }
+}
+
+impl<T> Drop for Call<T> {
+    fn drop(&mut self) {
+        let waker = {
+            let mut state = self.0.lock();
+            state.abandoned = true;
+            state.abandoned_waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -78,6 +101,26 @@ impl<T> Reply<T> {
         if let Some(shared) = self.0.take() {
             shared.answer(answer);
         }
+    }
+}
+
+impl<T> Reply<T> {
+    /// Whether the call was dropped, so that nobody wants the answer any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.0.as_ref().is_none_or(|shared| shared.lock().abandoned)
+    }
+
+    /// Ready when the call is dropped.
+    pub fn abandoned(&self) -> impl Future<Output = ()> + '_ {
+        std::future::poll_fn(|cx| {
+            let Some(shared) = &self.0 else { return Poll::Ready(()) };
+            let mut state = shared.lock();
+            if state.abandoned {
+                return Poll::Ready(());
+            }
+            state.abandoned_waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use state_stores::{StateDirectory, StateDirectoryOptions, StateError, TaskKey};
 use super::mailbox::Postbox;
 use super::restorer::Restorer;
 use super::state::StateCell;
-use super::store_worker::{ApplyRequest, StoreWorker};
+use super::store_worker::{StoreWorker, WorkerRequest};
 use super::stream_thread::{RestorePostboxes, StreamThread, ThreadParts};
 use super::transactions::ProducerSupply;
 use super::troubled_tasks::TroubledTasks;
@@ -239,7 +239,7 @@ pub fn stream_thread(
     clients: &Arc<dyn ClientSupplier>,
     index: usize,
     (wake, member_wake): (&WakeRef, &WakeRef),
-    (restores, applies): (RestorePostboxes, Postbox<ApplyRequest>),
+    (restores, worker): (RestorePostboxes, Postbox<WorkerRequest>),
 ) -> Result<(StreamThread, Member), StreamsError> {
     let error = |doing: &'static str| {
         let servers = shared.config.bootstrap_servers.clone();
@@ -270,7 +270,7 @@ pub fn stream_thread(
         collector: producers.collector().map_err(error("make a producer"))?,
         producers,
         restores,
-        applies,
+        worker,
         wake: wake.clone(),
     });
     Ok((thread, member))

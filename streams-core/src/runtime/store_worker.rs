@@ -1,4 +1,5 @@
-//! Writes committed layers into the engine and flushes it, beside processing.
+//! Does what may block, beside processing: writes committed layers into the engine, flushes it,
+//! and lets go of producers that died.
 
 use std::time::Duration;
 
@@ -13,6 +14,14 @@ use crate::time::{ClockRef, Instant};
 
 /// How often the engine is asked what is due to be flushed.
 const FLUSH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the worker is asked for.
+pub enum WorkerRequest {
+    /// Write a layer.
+    Apply(ApplyRequest),
+    /// Let go of something whose end may block, as that of a producer with its threads.
+    Discard(Box<dyn Send>),
+}
 
 /// One layer to be written; the answer goes to `reply_to`.
 pub struct ApplyRequest {
@@ -31,7 +40,7 @@ pub struct ApplyDone {
 
 /// Applies one layer, or flushes one family, per step.
 pub struct StoreWorker {
-    requests: Mailbox<ApplyRequest>,
+    requests: Mailbox<WorkerRequest>,
     flush_due: Box<dyn Fn(i64) -> Vec<FlushJob> + Send>,
     flushes: Vec<FlushJob>,
     next_flush_check: Instant,
@@ -60,8 +69,8 @@ impl StoreWorker {
         }
     }
 
-    /// Where layers are sent.
-    pub fn requests(&self) -> Postbox<ApplyRequest> {
+    /// Where layers are sent, and what is to be let go of.
+    pub fn requests(&self) -> Postbox<WorkerRequest> {
         self.requests.postbox()
     }
 
@@ -72,13 +81,19 @@ impl StoreWorker {
 
     /// Does one piece of work. May block on the disk.
     pub fn step(&mut self, now: Instant) -> Next {
-        if let Some(request) = self.requests.take() {
-            self.steps.reached(CommitStep::Applying);
-            let applied = request.job.run();
-            self.steps.reached(CommitStep::Applied);
-            let ApplyRequest { task, store, reply_to, .. } = request;
-            reply_to.send(ApplyDone { task, store, applied });
-            return Next::Ready;
+        match self.requests.take() {
+            Some(WorkerRequest::Apply(ApplyRequest { task, store, job, reply_to })) => {
+                self.steps.reached(CommitStep::Applying);
+                let applied = job.run();
+                self.steps.reached(CommitStep::Applied);
+                reply_to.send(ApplyDone { task, store, applied });
+                return Next::Ready;
+            }
+            Some(WorkerRequest::Discard(discarded)) => {
+                drop(discarded);
+                return Next::Ready;
+            }
+            None => {}
         }
         if let Some(flush) = self.flushes.pop() {
             if let Err(error) = flush.run() {
@@ -96,5 +111,41 @@ impl StoreWorker {
             return Next::Ready;
         }
         Next::WaitUntil(self.next_flush_check)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::client::Wake;
+    use crate::time::{Clock, SystemClock};
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(&self) {}
+    }
+
+    struct Ends(Arc<AtomicBool>);
+
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn what_is_discarded_ends_with_the_worker_and_not_with_who_discards_it() {
+        let wake: WakeRef = Arc::new(Nobody);
+        let mut worker =
+            StoreWorker::new(&wake, Arc::new(SystemClock), CommitSteps::default(), |_| Vec::new());
+        let ended = Arc::new(AtomicBool::new(false));
+        worker.requests().send(WorkerRequest::Discard(Box::new(Ends(ended.clone()))));
+        assert!(!ended.load(Ordering::SeqCst));
+        worker.step(SystemClock.now());
+        assert!(ended.load(Ordering::SeqCst));
     }
 }

@@ -18,7 +18,7 @@ use super::repartition_purge::RepartitionPurge;
 use super::restorer::{RestoreDone, RestoreJob};
 use super::state::ThreadState;
 use super::step::Next;
-use super::store_worker::{ApplyDone, ApplyRequest};
+use super::store_worker::{ApplyDone, ApplyRequest, WorkerRequest};
 use super::stream_task::StreamTask;
 use super::task_creation::TaskCreation;
 use super::transactions::{Failing, ProducerSupply, Transactions};
@@ -63,7 +63,7 @@ pub struct StreamThread {
     pub(crate) purge: RepartitionPurge,
     pub(crate) restores: RestorePostboxes,
     pub(crate) restored: Mailbox<RestoreDone>,
-    applies: Postbox<ApplyRequest>,
+    pub(crate) worker: Postbox<WorkerRequest>,
     applied: Mailbox<ApplyDone>,
     commands: Mailbox<ThreadCommand>,
     ready: Vec<FetchSlot>,
@@ -109,7 +109,7 @@ pub struct ThreadParts {
     pub(crate) collector: Collector,
     pub(crate) producers: ProducerSupply,
     pub(crate) restores: RestorePostboxes,
-    pub(crate) applies: Postbox<ApplyRequest>,
+    pub(crate) worker: Postbox<WorkerRequest>,
     pub(crate) wake: WakeRef,
 }
 
@@ -148,7 +148,7 @@ impl StreamThread {
             purge,
             restores: parts.restores,
             restored: Mailbox::new(wake.clone()),
-            applies: parts.applies,
+            worker: parts.worker,
             applied: Mailbox::new(wake.clone()),
             commands: Mailbox::new(wake),
             ready: Vec::new(),
@@ -311,7 +311,8 @@ impl StreamThread {
         for task in self.tasks.values_mut() {
             task.apply_layers(&self.shared.apply_policy, wall_ms, |task, store, job| {
                 let reply_to = reply_to.clone();
-                self.applies.send(ApplyRequest { task, store, job, reply_to });
+                let request = ApplyRequest { task, store, job, reply_to };
+                self.worker.send(WorkerRequest::Apply(request));
             });
         }
     }

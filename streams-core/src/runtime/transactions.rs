@@ -15,6 +15,7 @@ use super::commit::CommitAttempt;
 use super::commit_step::CommitStep;
 use super::reaction_table::{ErrorReaction, Event, Stage, error_reaction};
 use super::record_collector::Collector;
+use super::store_worker::WorkerRequest;
 use super::stream_thread::StreamThread;
 use crate::client::{Call, ClientError, ClientSupplier, WakeRef};
 use crate::error::StreamsError;
@@ -271,7 +272,9 @@ impl StreamThread {
         self.settle_tasks(Event::ProducerLost, Attempt(self.attempts))?;
         let collector = self.transactions.supply.collector();
         let collector = collector.map_err(|error| self.client_error(error, "make a producer"))?;
-        self.collector = Box::new(collector);
+        let dead = std::mem::replace(&mut self.collector, Box::new(collector));
+        // Its threads end in their own time.
+        self.worker.send(WorkerRequest::Discard(dead));
         let due = if again { now + RETRY_INTERVAL } else { now };
         if self.transactions.exactly_once() {
             self.transactions.phase = Phase::Starting(Pending { call: None, due });

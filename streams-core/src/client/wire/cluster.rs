@@ -219,6 +219,16 @@ impl Cluster {
         }
     }
 
+    /// Nobody waits any more for what a group's coordinator holds back: it would hold back the next
+    /// request of that connection as well.
+    pub(super) fn give_up_waiting(&self, group: &Arc<str>) {
+        let coordinator = self.known().coordinators.get(group).cloned();
+        if let Some(address) = coordinator {
+            let why = ClientError::retriable("nobody waits for the answer any more");
+            self.pool.close(Lane::Waiting, &address, &why);
+        }
+    }
+
     async fn find_coordinator(
         &self,
         group: &Arc<str>,

@@ -76,6 +76,12 @@ impl WireGroupTransport {
         }
     }
 
+    /// What follows when a member does not wait any longer.
+    fn abandoned(&self) -> impl FnOnce() + Send + use<> {
+        let line = self.line.clone();
+        move || line.cluster.give_up_waiting(&line.group)
+    }
+
     fn join_deadline(&self) -> Duration {
         let held_back = self.rebalance_timeout + REBALANCE_MARGIN;
         held_back.max(self.line.cluster.settings.request_timeout)
@@ -88,12 +94,16 @@ impl GroupTransport for WireGroupTransport {
         self.rebalance_timeout = request.rebalance_timeout;
         self.instance_id = request.instance_id.clone();
         let (line, timeout) = (self.line.clone(), self.join_deadline());
-        self.tasks.enqueue(&self.joins, async move { line.join(request, timeout).await })
+        let abandoned = self.abandoned();
+        let join = async move { line.join(request, timeout).await };
+        self.tasks.enqueue_until_abandoned(&self.joins, join, abandoned)
     }
 
     fn sync(&mut self, request: SyncRequest) -> Call<Vec<u8>> {
         let (line, timeout) = (self.line.clone(), self.join_deadline());
-        self.tasks.enqueue(&self.joins, async move { line.sync(request, timeout).await })
+        let abandoned = self.abandoned();
+        let sync = async move { line.sync(request, timeout).await };
+        self.tasks.enqueue_until_abandoned(&self.joins, sync, abandoned)
     }
 
     fn heartbeat(&mut self, member: GroupMetadata) -> Call<()> {

@@ -19,8 +19,7 @@ use crate::runtime::mailbox::{Mailbox, Postbox};
 use crate::runtime::restorer::Restorer;
 use crate::runtime::state::StateCell;
 use crate::runtime::step::Next;
-use crate::runtime::store_worker::ApplyRequest;
-use crate::runtime::store_worker::StoreWorker;
+use crate::runtime::store_worker::{StoreWorker, WorkerRequest};
 use crate::runtime::stream_thread::{RestorePostboxes, StreamThread, ThreadCommand};
 use crate::time::{ClockRef, Instant};
 use crate::topology::Topology;
@@ -40,7 +39,7 @@ struct Inner {
     new_members: Postbox<MemberCommand>,
     member_wake: WakeRef,
     restores: RestorePostboxes,
-    applies: Postbox<ApplyRequest>,
+    worker: Postbox<WorkerRequest>,
     stop_restorer: Postbox<()>,
     stop_worker: Postbox<()>,
     /// Stream threads that live.
@@ -93,7 +92,7 @@ impl Application {
                 jobs: instance.restorer.jobs(),
                 cancels: instance.restorer.cancels(),
             },
-            applies: instance.worker.requests(),
+            worker: instance.worker.requests(),
             stop_restorer: instance.restorer.stopper(),
             stop_worker: instance.worker.stopper(),
             threads: AtomicUsize::new(instance.threads.len()),
@@ -214,7 +213,7 @@ impl Inner {
             &self.clients,
             index,
             (&wake, &self.member_wake),
-            (self.restores.clone(), self.applies.clone()),
+            (self.restores.clone(), self.worker.clone()),
         )?;
         self.commands()[index] = thread.commands();
         self.new_members.send(MemberCommand::Add(Box::new(member)));

@@ -81,19 +81,39 @@ impl Cluster {
         topic: &str,
         records: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<u64, BoxError> {
+        let now = streams_core::time::Clock::wall_ms(&streams_core::time::SystemClock);
+        let records = records.into_iter().map(|(key, value)| (key, value, now));
+        self.write_timed(topic, records).await
+    }
+
+    /// Writes records of key, value and event time, in seconds since 1970.
+    pub async fn write_at<'a>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = (&'a str, &'a str, i64)>,
+    ) -> Result<u64, BoxError> {
+        let records = records.into_iter();
+        self.write_timed(topic, records.map(|(key, value, time)| (key, value, time * 1000))).await
+    }
+
+    async fn write_timed<'a>(
+        &self,
+        topic: &str,
+        records: impl Iterator<Item = (&'a str, &'a str, i64)>,
+    ) -> Result<u64, BoxError> {
         let mut producer = self.clients.producer(None, Arc::new(Woken(Notify::new())))?;
         let slot = producer.topic(&topic.into())?;
         let partitions = producer.partitions(slot)?;
         let headers = Headers::new();
         let mut written = 0;
-        for (key, value) in records {
+        for (key, value, timestamp) in records {
             let key = (!key.is_empty()).then_some(key.as_bytes());
             producer.send(ProducerRecord {
                 topic: slot,
                 partition: key.map_or(ANY_PARTITION, |key| {
                     streams_core::partitioning::partition_for_key(key, partitions)
                 }),
-                timestamp: streams_core::time::Clock::wall_ms(&streams_core::time::SystemClock),
+                timestamp,
                 key,
                 value: Some(value.as_bytes()),
                 headers: &headers,
@@ -141,6 +161,17 @@ impl Cluster {
             }
             let _ = tokio::time::timeout(Duration::from_millis(50), woken.0.notified()).await;
         }
+    }
+
+    /// Prints the values of the first records of a topic, one a line.
+    pub async fn print_values(&self, topic: &str, records: usize) -> Result<(), BoxError> {
+        let mut left = records;
+        self.read(topic, |record| {
+            println!("{}", String::from_utf8_lossy(record.value().unwrap_or_default()));
+            left -= 1;
+            left == 0
+        })
+        .await
     }
 
     fn admin(&self) -> Result<Box<dyn Admin>, BoxError> {

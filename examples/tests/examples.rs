@@ -48,6 +48,7 @@ fn processor_api_sums_payments() {
     }
 }
 
+/// Runs an example without input; it has to print these lines.
 #[track_caller]
 fn assert_prints(name: &str, lines: &[&str]) {
     let printed = run(name, "");
@@ -87,8 +88,36 @@ fn trades_add_up_to_zero() {
 }
 
 #[test]
+fn top_articles_are_final() {
+    assert_prints("top_articles", &["minute 0: rust 2, kafka 1", "minute 1: rust 1, sql 1"]);
+}
+
+#[test]
+fn session_activity_merges_sessions() {
+    let merged = "ann clicked 4 times from 0 to 70 s";
+    assert_prints("session_activity", &["bob clicked 1 times from 10 to 10 s", merged]);
+}
+
+#[test]
+fn log_levels_alert_once_per_window() {
+    let alerts = ["api: 3 errors from 0 to 60 s", "api: 3 errors from 30 to 90 s"];
+    assert_prints("log_levels", &alerts);
+}
+
+#[test]
+fn anomaly_detection_finds_three_failed_logins() {
+    assert_prints("anomaly_detection", &["eve failed 3 times from 90 to 150 s"]);
+}
+
+#[test]
+fn call_records_bill_each_day() {
+    let ann = "ann owes 30 cents for 2 calls of day 0";
+    assert_prints("call_records", &[ann, "bob owes 20 cents for 1 calls of day 1"]);
+}
+
+#[test]
 fn examples_are_short() {
-    for name in [
+    const NAMES: [&str; 12] = [
         "word_count",
         "stream_table_join",
         "processor_api",
@@ -96,7 +125,13 @@ fn examples_are_short() {
         "foreign_key_join",
         "inventory",
         "trades",
-    ] {
+        "top_articles",
+        "session_activity",
+        "log_levels",
+        "anomaly_detection",
+        "call_records",
+    ];
+    for name in NAMES {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("{name}.rs"));
         let text = std::fs::read_to_string(path).unwrap();
         let code = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("//"));

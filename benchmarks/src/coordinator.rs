@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     if let Some(broker) = &broker {
         for keys in [Keys::U100k, Keys::Z1m] {
-            let used = |case: &Case| work_of(case.kind).is_some() && keys_of(case.kind) == keys;
+            let used = |case: &Case| reads_input(case.kind) && keys_of(case.kind) == keys;
             if options.cases.iter().any(used) {
                 input::fill(broker, keys, options.records)?;
             }
@@ -56,6 +56,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn needs_kafka(case: &Case) -> bool {
     !matches!(case.kind, Kind::Micro | Kind::ManyTasks | Kind::StartUp(Cluster::Embedded))
+}
+
+/// Whether it reads a topic that all its rounds share.
+fn reads_input(kind: Kind) -> bool {
+    work_of(kind).is_some() || kind == Kind::StartUp(Cluster::Kafka)
 }
 
 fn keys_of(kind: Kind) -> Keys {

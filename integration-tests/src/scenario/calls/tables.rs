@@ -6,6 +6,7 @@ use streams_dsl::serdes::DefaultWrite;
 
 use super::super::{Expr, Op, Show};
 use super::streams::AnyStream;
+use super::windows::millis;
 use super::{Made, materialized, unknown};
 
 /// A table of texts, or of what `count` makes; in windows or not.
@@ -58,6 +59,14 @@ pub(super) fn call(table: &AnyTable, other: Option<&Made>, op: &Op) -> Result<Ma
             AnyTable::Sessions(t) => AnyTable::Sessions(map_values(t, op)?),
             AnyTable::SessionNumbers(t) => AnyTable::Sessions(map_values(t, op)?),
         }),
+        "suppress" => Made::Table(match table {
+            AnyTable::Texts(t) => AnyTable::Texts(t.suppress(time_limit(op)?)),
+            AnyTable::Numbers(t) => AnyTable::Numbers(t.suppress(time_limit(op)?)),
+            AnyTable::Windows(t) => AnyTable::Windows(t.suppress(until(op)?)),
+            AnyTable::WindowNumbers(t) => AnyTable::WindowNumbers(t.suppress(until(op)?)),
+            AnyTable::Sessions(t) => AnyTable::Sessions(t.suppress(until(op)?)),
+            AnyTable::SessionNumbers(t) => AnyTable::SessionNumbers(t.suppress(until(op)?)),
+        }),
         "to_stream" => Made::Stream(AnyStream::NullValues(match table {
             AnyTable::Texts(t) => match op.get("name") {
                 Some(name) => t.to_stream().named(name),
@@ -79,6 +88,41 @@ pub(super) fn call(table: &AnyTable, other: Option<&Made>, op: &Op) -> Result<Ma
             AnyTable::SessionNumbers(t) => of_one(t, op)?,
         },
     })
+}
+
+fn until<W: Window>(op: &Op) -> Result<Suppressed<Windowed<String, W>>, String> {
+    if op.need("until")? != "close" {
+        return time_limit(op);
+    }
+    let buffer = match op.get("max") {
+        Some(_) => Buffer::max_records(records(op)?).shut_down_when_full(),
+        None => Buffer::unbounded(),
+    };
+    Ok(named_suppressed(Suppressed::until_window_closes(buffer), op))
+}
+
+fn time_limit<K>(op: &Op) -> Result<Suppressed<K>, String> {
+    let limit = millis(op, "until")?;
+    let suppressed = match (op.get("max"), op.get("full")) {
+        (None, _) => Suppressed::until_time_limit(limit, Buffer::unbounded()),
+        (Some(_), Some("fail")) => {
+            let buffer = Buffer::max_records(records(op)?).shut_down_when_full();
+            Suppressed::until_time_limit(limit, buffer)
+        }
+        _ => Suppressed::until_time_limit(limit, Buffer::max_records(records(op)?)),
+    };
+    Ok(named_suppressed(suppressed, op))
+}
+
+fn records(op: &Op) -> Result<u64, String> {
+    op.number("max").map(i64::unsigned_abs)
+}
+
+fn named_suppressed<K>(suppressed: Suppressed<K>, op: &Op) -> Suppressed<K> {
+    match op.get("name") {
+        Some(name) => suppressed.named(name),
+        None => suppressed,
+    }
 }
 
 /// With a store, if the scenario says so.

@@ -371,11 +371,19 @@ impl Topology<'_> {
     }
 
     fn below_window_table(&mut self, parent: usize, numbers: bool, odd_old: bool) {
-        match self.random.below(5) {
+        match self.random.below(7) {
             0 if !odd_old => {
                 let call = *self.random.pick(&["filter", "filter_not"]);
                 let p = *self.random.pick(PREDICATES);
                 self.one(parent, call, &[("p", p)], Kind::WindowTable { numbers, odd_old });
+            }
+            5 | 6 if !odd_old => {
+                let until = *self.random.pick(&["close", "close", "0", "20", "100"]);
+                let mut params = vec![("until", until)];
+                if until != "close" && self.random.percent(30) {
+                    params.push(("max", "2"));
+                }
+                self.one(parent, "suppress", &params, Kind::WindowTable { numbers, odd_old });
             }
             1 => {
                 let f = *self.random.pick(MAPPINGS);

@@ -68,6 +68,8 @@ pub(super) struct Cluster {
     coordinators_move_until: AtomicU64,
     /// Nanoseconds on the clock; 0 if nobody is. Until then the thread that sent last is blocked.
     sender_blocked_until: AtomicU64,
+    /// Commits of transactions without any position: refused, and a mistake of the caller.
+    pub(super) unfenced_commits: AtomicU64,
 }
 
 impl EmbeddedCluster {
@@ -90,6 +92,7 @@ impl EmbeddedCluster {
             faults: Faults::default(),
             coordinators_move_until: AtomicU64::new(0),
             sender_blocked_until: AtomicU64::new(0),
+            unfenced_commits: AtomicU64::new(0),
         }));
         cluster.set_transaction_timeout(TRANSACTION_TIMEOUT);
         cluster
@@ -270,6 +273,11 @@ impl EmbeddedCluster {
     /// The cluster as the clients of a process see it that may die.
     pub(crate) fn for_process(&self, alive: Alive) -> Arc<dyn ClientSupplier> {
         Arc::new(ProcessClients { cluster: self.clone(), alive })
+    }
+
+    /// How many transactions somebody wanted to commit without any position.
+    pub(crate) fn unfenced_commits(&self) -> u64 {
+        self.0.unfenced_commits.load(Ordering::Relaxed)
     }
 
     /// Until when the thread is blocked that sent a record since this was last asked.

@@ -73,6 +73,8 @@ impl<'a> Storm<'a> {
         (0..self.instances.len()).for_each(|at| self.restart(at));
         self.run_until_settled("all instances were killed");
         self.stop_all();
+        let unfenced = self.simulation.cluster().unfenced_commits();
+        assert_eq!(unfenced, 0, "commits without a position, which would refuse no zombie");
         let outcome = self.plan.outcome(&self.simulation);
         let (event_hash, steps) = (self.simulation.event_hash(), self.simulation.steps());
         (outcome, Run { event_hash, steps, faults, strikes: self.strikes })

@@ -5,6 +5,7 @@ mod outlet;
 mod transaction_handle;
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use foldhash::fast::FixedState;
@@ -272,6 +273,9 @@ impl Producer for EmbeddedProducer {
 
     fn commit(&mut self, offsets: &[OffsetToCommit], group: &GroupMetadata) -> Call<CommitOutcome> {
         self.cluster.tick();
+        if offsets.is_empty() {
+            self.cluster.unfenced_commits.fetch_add(1, Ordering::Relaxed);
+        }
         let started = self.handle().and_then(|handle| handle.start_commit(offsets, group));
         self.in_flight.purge();
         let transaction = match started {

@@ -47,6 +47,14 @@ fn check_store(
     let changelog = store.changelog_topic(APPLICATION).expect("it has a changelog of its own");
     let partition = task.partition;
     let cluster = simulation.cluster();
+    let stable = cluster.end_offset(&changelog, partition, Isolation::ReadCommitted).unwrap_or(0);
+    let end = cluster.end_offset(&changelog, partition, Isolation::ReadUncommitted).unwrap_or(0);
+    assert!(metadata.next_offset <= end, "{what} is ahead of its changelog: {metadata:?}, {end}");
+    if metadata.next_offset > stable {
+        // A zombie has opened a transaction below what was committed since. What lies here is
+        // looked at again when that has ended.
+        return;
+    }
     let mut expected = Rows::new();
     for (offset, record) in cluster.read(&changelog, partition, 0, Isolation::ReadCommitted) {
         let Some(key) = record.key.clone().filter(|_| offset < metadata.next_offset) else {
@@ -62,8 +70,6 @@ fn check_store(
         }
     }
     let rows = rows(directory, task, store).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let end = cluster.end_offset(&changelog, partition, Isolation::ReadCommitted).unwrap_or(0);
-    assert!(metadata.next_offset <= end, "{what} is ahead of its changelog: {metadata:?}, {end}");
     assert!(
         rows == expected,
         "{what} is not its changelog up to {}:\n  {rows:?}\ninstead of\n  {expected:?}",

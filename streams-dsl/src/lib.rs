@@ -36,8 +36,3 @@ pub use table::KTable;
 pub use windows::{
     EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows,
 };
-
-/// Compiles and runs what docs/simulation.md shows.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/simulation.md")]
-struct SimulationGuide;

@@ -139,7 +139,8 @@ impl Graph {
         let keeps_value = matches!(new.keeps, Keeps::Value | Keeps::Both);
         let changes = match (&new.kind, new.changes_key) {
             (_, true) => Changes::Key,
-            (Kind::Stream | Kind::Table, false) if !keeps_value => Changes::Value,
+            // Dropping null keys changes a type, too: beyond it a topic would not fit.
+            (Kind::Stream | Kind::Table, false) if !(keeps_key && keeps_value) => Changes::Value,
             _ => Changes::Nothing,
         };
         let kept_key = first.filter(|_| keeps_key).and_then(|p| p.key_serde.clone());

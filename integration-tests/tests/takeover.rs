@@ -37,6 +37,12 @@ fn topology() -> Topology {
             (format!("{}@{}", windowed.key, windowed.window.start.as_millis()), count)
         })
         .to("windows");
+    let orders = builder.stream::<String, String>("orders");
+    let payments = builder.stream::<String, String>("payments");
+    // One topic may be read far ahead of the other.
+    let near = JoinWindows::within(Duration::from_secs(5)).grace(Duration::from_secs(3_600));
+    let pair = |_: &String, order: &String, payment: &String| format!("{order} by {payment}");
+    orders.join(&payments, pair, near, auto()).to("pairs");
     builder.build().unwrap()
 }
 
@@ -54,8 +60,8 @@ struct Stage {
 impl Stage {
     async fn new(guarantee: &str, jvm_cache: &'static str) -> Self {
         let kafka = Kafka::start(&KafkaOptions::default());
-        let inputs = ["words", "people", "places"];
-        let outputs = ["counts", "windows", "rows"];
+        let inputs = ["words", "people", "places", "orders", "payments"];
+        let outputs = ["counts", "windows", "rows", "pairs"];
         topics::create_topics(&kafka.bootstrap(), &[&inputs[..], &outputs].concat(), PARTITIONS)
             .await;
         let properties = vec![
@@ -142,18 +148,21 @@ impl Stage {
             counts: all("counts", &number),
             windows: all("windows", &number),
             rows: all("rows", &text),
+            pairs: all("pairs", &text),
         }
     }
 }
 
-/// The records of a moment, with event times that go on through all phases: windows reach over the
-/// moments at which one application takes over from the other.
-fn records(n: i64) -> [(&'static str, String, String); 3] {
+/// The records of a moment, with event times that go on through all phases: windows and joins reach
+/// over the moments at which one application takes over from the other.
+fn records(n: i64) -> [(&'static str, String, String); 5] {
     let key = |of: i64| format!("key-{}", n % of);
     [
         ("words", key(5), format!("word-{}", n % 13)),
         ("people", key(11), format!("person-{n}")),
         ("places", key(7), format!("place-{n}")),
+        ("orders", key(40), format!("order-{n}")),
+        ("payments", format!("key-{}", (n + 3) % 40), format!("payment-{n}")),
     ]
 }
 
@@ -169,16 +178,23 @@ struct Found {
     counts: Vec<(String, String)>,
     windows: Vec<(String, String)>,
     rows: Vec<(String, String)>,
+    pairs: Vec<(String, String)>,
 }
 
-/// The last value of each key.
-type Tables = [BTreeMap<String, String>; 3];
+/// The last value of each key; of pairs, how often each was found.
+type Tables = [BTreeMap<String, String>; 4];
 
 impl Found {
     fn tables(&self) -> Tables {
         let last = |all: &[(String, String)]| all.iter().cloned().collect::<BTreeMap<_, _>>();
-        [last(&self.counts), last(&self.windows), last(&self.rows)]
+        [last(&self.counts), last(&self.windows), last(&self.rows), how_often(&self.pairs)]
     }
+}
+
+fn how_often(pairs: &[(String, String)]) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::<String, usize>::new();
+    pairs.iter().for_each(|(key, pair)| *found.entry(format!("{key}: {pair}")).or_default() += 1);
+    found.into_iter().map(|(pair, times)| (pair, times.to_string())).collect()
 }
 
 /// What one application would have written that never stopped.
@@ -191,12 +207,15 @@ impl Expected {
         let mut counts = BTreeMap::<String, i64>::new();
         let mut windows = BTreeMap::<String, i64>::new();
         let (mut people, mut places) = (BTreeMap::new(), BTreeMap::new());
+        let (mut orders, mut payments) = (Vec::new(), Vec::new());
         for n in 0..written {
-            let [words, person, place] = records(n);
+            let [words, person, place, order, payment] = records(n);
             *counts.entry(words.2).or_default() += 1;
             *windows.entry(format!("{}@{}", words.1, time(n) / 10_000 * 10_000)).or_default() += 1;
             people.insert(person.1, person.2);
             places.insert(place.1, place.2);
+            orders.push((n, order.1, order.2));
+            payments.push((n, payment.1, payment.2));
         }
         let text = |counts: BTreeMap<String, i64>| -> BTreeMap<String, String> {
             counts.into_iter().map(|(key, count)| (key, count.to_string())).collect()
@@ -206,14 +225,21 @@ impl Expected {
             .iter()
             .filter_map(|(key, person)| Some((key.clone(), format!("{person} in {}", here(key)?))))
             .collect();
-        Self { tables: [text(counts), text(windows), rows] }
+        let mut pairs = Vec::new();
+        for (at, key, order) in &orders {
+            let near =
+                payments.iter().filter(|(n, k, _)| k == key && (at - n).abs() * 700 <= 5_000);
+            pairs
+                .extend(near.map(|(_, _, payment)| (key.clone(), format!("{order} by {payment}"))));
+        }
+        Self { tables: [text(counts), text(windows), rows, how_often(&pairs)] }
     }
 
     /// Without a cache each update is written: the counts of a key are 1, 2, 3 and so on.
     fn check(&self, found: &Found, each_update: bool) {
         let tables = found.tables();
         for (name, (found, expected)) in
-            ["counts", "windows", "rows"].iter().zip(tables.iter().zip(&self.tables))
+            ["counts", "windows", "rows", "pairs"].iter().zip(tables.iter().zip(&self.tables))
         {
             let lacking: Vec<_> =
                 expected.iter().filter(|(k, v)| found.get(*k) != Some(v)).collect();

@@ -8,10 +8,12 @@ import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Grouped;
+import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.kstream.StreamJoined;
 import org.apache.kafka.streams.kstream.TimeWindows;
 
 /**
@@ -58,6 +60,12 @@ public final class Takeover {
             .count()
             .toStream((windowed, count) -> windowed.key() + "@" + windowed.window().start())
             .to("windows", Produced.with(Serdes.String(), Serdes.Long()));
+        KStream<String, String> orders = builder.stream("orders", TEXT);
+        KStream<String, String> payments = builder.stream("payments", TEXT);
+        JoinWindows near = JoinWindows.ofTimeDifferenceAndGrace(Duration.ofSeconds(5), Duration.ofHours(1));
+        orders.join(payments, (order, payment) -> order + " by " + payment, near,
+                StreamJoined.with(Serdes.String(), Serdes.String(), Serdes.String()))
+            .to("pairs", Produced.with(Serdes.String(), Serdes.String()));
         return builder.build();
     }
 }

@@ -13,9 +13,6 @@ pub fn generate(seed: u64) -> Scenario {
     if random.percent(30) {
         scenario.options.insert("cache".into(), "on".into());
     }
-    if random.percent(10) {
-        scenario.options.insert("optimize".into(), "all".into());
-    }
     let topics = topology::generate(&mut random, &mut scenario);
     inputs::generate(&mut random, &topics, &mut scenario);
     scenario

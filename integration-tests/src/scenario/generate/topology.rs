@@ -327,6 +327,9 @@ impl Topology<'_> {
 
     fn below_windows(&mut self, parent: usize, windows: Windows) {
         let Windows { sessions, cogrouped, .. } = windows;
+        if cogrouped && self.nodes[parent].used {
+            return;
+        }
         let mut params = Vec::new();
         let mut numbers = false;
         let call = if cogrouped {
@@ -391,7 +394,8 @@ impl Topology<'_> {
                 if until != "close" && self.random.percent(30) {
                     params.push(("max", "2"));
                 }
-                self.one(parent, "suppress", &params, Kind::WindowTable { numbers, odd_old });
+                let kind = Kind::WindowTable { numbers, odd_old: true };
+                self.one(parent, "suppress", &params, kind);
             }
             1 => {
                 let f = *self.random.pick(MAPPINGS);

@@ -17,12 +17,14 @@ fn words() -> Vec<(String, String)> {
 }
 
 fn words_are_counted() -> SeededSimulation {
+    common::show_logs();
     let simulation = Simulation::of(common::topology);
     simulation.input(common::INPUT, 2, words()).output(common::OUTPUT, 2)
 }
 
 /// The wall clock decides how often a timer has ticked.
 fn shop() -> SeededSimulation {
+    common::show_logs();
     shop::simulation().compare("ticks", Compare::Nothing)
 }
 

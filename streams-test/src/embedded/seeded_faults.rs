@@ -56,7 +56,10 @@ impl FaultPlan for SeededFaults {
     fn decide(&self, operation: &Operation<'_>, now: Instant) -> Fault {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = state.decide(operation, now);
-        state.count += u64::from(fault != Fault::None);
+        if fault != Fault::None {
+            state.count += 1;
+            tracing::debug!(step = ?operation.step, client = operation.client, ?fault, "a fault");
+        }
         fault
     }
 }

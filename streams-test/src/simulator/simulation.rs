@@ -264,6 +264,8 @@ impl Simulation {
         self.steps += 1;
         self.hash = self.hash.rotate_left(7) ^ ((process as u64) << 32 | part as u64);
         self.hash = self.hash.wrapping_mul(0x100_0000_01b3) ^ now.since_origin().as_micros() as u64;
+        let seconds = now.since_origin().as_secs_f32();
+        let _span = tracing::info_span!("instance", number = process, seconds).entered();
         let process = &mut self.processes[process];
         let part = &mut process.parts[part];
         if let Err(error) = part.step(now) {

@@ -58,6 +58,14 @@ impl Member {
         if response.member_id_required {
             return self.start_join(now);
         }
+        if self.has_missed_a_generation(response.generation) {
+            let reason = format!(
+                "the group went from generation {} to {} without this member's claims: others may \
+                 have had the tasks",
+                self.generation, response.generation
+            );
+            return self.lose(reason, now);
+        }
         self.generation = response.generation;
         self.mailbox.generation.store(self.generation, Ordering::SeqCst);
         self.proof.settled(sent);
@@ -70,6 +78,14 @@ impl Member {
         } else {
             self.start_sync(LeaderResult::default(), now);
         }
+    }
+
+    /// A generation that we never heard of was not made by what we claim now: an older join of ours
+    /// that arrived late, or a second time, may have stood for us. Who owned our tasks in it may
+    /// have committed, and our work since then must not be committed in a later generation.
+    fn has_missed_a_generation(&self, joined: i32) -> bool {
+        let is_next = joined <= self.generation.saturating_add(1);
+        self.generation >= 0 && !is_next && !self.ownership.claims().is_empty()
     }
 
     pub(super) fn on_refused_join(&mut self, error: &ClientError, now: Instant) {

@@ -15,6 +15,8 @@ pub(super) struct Member {
     pub(super) subscription: Vec<u8>,
     /// Part of what it subscribes: a change of either is news for the leader.
     pub(super) topics: Vec<Arc<str>>,
+    /// Both as of the last generation that was settled: what is written down.
+    pub(super) settled: (Vec<u8>, Vec<Arc<str>>),
     pub(super) assignment: Vec<u8>,
     /// When it was last heard of.
     pub(super) seen: Instant,

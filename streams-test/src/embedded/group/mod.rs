@@ -141,6 +141,10 @@ impl Group {
         match self.phase {
             Phase::Joining { .. } => {
                 self.members.retain(|_, member| member.synced);
+                // What they have asked for since is forgotten: they will ask again.
+                for member in self.members.values_mut() {
+                    (member.subscription, member.topics) = member.settled.clone();
+                }
                 self.phase = if self.members.is_empty() { Phase::Empty } else { Phase::Stable };
             }
             // A generation that nobody has written down: its members have to join again.
@@ -257,6 +261,7 @@ impl Group {
                 rebalance_timeout: request.rebalance_timeout,
                 subscription: request.protocol.1,
                 topics: request.topics,
+                settled: Default::default(),
                 assignment: Vec::new(),
                 seen: now,
                 joining: Some(reply),
@@ -374,6 +379,7 @@ impl Group {
         }
         self.phase = Phase::Stable;
         for member in self.members.values_mut() {
+            member.settled = (member.subscription.clone(), member.topics.clone());
             if let Some(reply) = member.syncing.take() {
                 member.seen = now;
                 reply.send(Ok(member.assignment.clone()));

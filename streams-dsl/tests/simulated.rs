@@ -3,6 +3,8 @@
 //! `docs/simulation.md`.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use streams_dsl::prelude::*;
 use streams_test::{Compare, SeededSimulation, Simulation};
 
@@ -14,7 +16,10 @@ fn simulated(describe: impl Fn(&StreamsBuilder) + 'static) -> SeededSimulation {
     let topology = move || {
         let builder = StreamsBuilder::new();
         describe(&builder);
-        builder.build().unwrap()
+        // What is emitted on close must not depend on how fast records come.
+        let config = StreamsConfig::new("simulated", "localhost:9092");
+        let interval = "__emit.interval.ms.kstreams.windowed.aggregation__";
+        builder.build_with(&config.set(interval, 0)).unwrap()
     };
     Simulation::of(topology).exactly_once().seeds(SEEDS)
 }
@@ -108,4 +113,90 @@ fn a_stream_joins_a_table() {
     let simulation = simulation.table("rows", 2, numbers(40, 9)).input("in", 2, numbers(120, 20));
     // The repartition topic is written by both partitions of the input.
     simulation.output("out", 2).compare("out", Compare::AnyOrder).run();
+}
+
+/// I3, I4, I9: windows, on each update and once when they close.
+#[test]
+fn windows_of_a_stream() {
+    let simulation = simulated(|b| {
+        let tumbling = TimeWindows::tumbling(Duration::from_millis(20));
+        let hopping = TimeWindows::hopping(Duration::from_millis(30), Duration::from_millis(10));
+        let records = b.stream::<String, i64>("in").group_by_key();
+        let text = |window: &Windowed<String>| window.to_string();
+        let grace = Duration::from_millis(10);
+        let counts = records.windowed_by(tumbling.grace(grace)).count("tumbling-counts");
+        counts.to_stream().map(move |key, n| (text(&key), n)).to("tumbling");
+        let sums = records.windowed_by(hopping.grace(grace)).reduce(|a, b| a + b, "hopping-sums");
+        sums.to_stream().map(move |key, n| (text(&key), n)).to("hopping");
+        let closed = records
+            .windowed_by(TimeWindows::tumbling(Duration::from_millis(20)))
+            .emit(EmitStrategy::OnWindowClose)
+            .count("closed-counts");
+        closed.to_stream().map(move |key, n| (text(&key), n)).to("closed");
+    });
+    let simulation = simulation.input("in", 2, numbers(200, 7));
+    let outputs = ["tumbling", "hopping", "closed"];
+    outputs.into_iter().fold(simulation, |s, topic| s.output(topic, 2)).run();
+}
+
+/// I3, I4, I9: sessions grow together.
+#[test]
+fn sessions_of_a_stream() {
+    let simulation = simulated(|b| {
+        let records = b.stream::<String, i64>("in").group_by_key();
+        let sessions =
+            SessionWindows::gap(Duration::from_millis(15)).grace(Duration::from_millis(30));
+        let counts = records.windowed_by(sessions).count("session-counts");
+        counts.to_stream().map(|key, n| (key.to_string(), n)).to("sessions");
+    });
+    simulation.input("in", 2, numbers(200, 31)).output("sessions", 2).run();
+}
+
+/// I3, I4: what is held back comes once.
+#[test]
+fn suppressed_windows() {
+    let simulation = simulated(|b| {
+        let windows = TimeWindows::tumbling(Duration::from_millis(20));
+        let counts =
+            b.stream::<String, i64>("in").group_by_key().windowed_by(windows).count("counts");
+        let last = counts.suppress(Suppressed::until_window_closes(Buffer::unbounded()));
+        last.to_stream().map(|key, n| (key.to_string(), n)).to("last");
+    });
+    let simulation = simulation.input("in", 2, numbers(200, 7)).output("last", 2);
+    // Its changelog has the time of the clock, as the JVM's.
+    simulation.compare("KTABLE-SUPPRESS-STATE-STORE-0000000003", Compare::Nothing).run();
+}
+
+/// I3, I4: records of two streams meet once, whoever comes first.
+#[test]
+fn joins_of_streams() {
+    let simulation = simulated(|b| {
+        let (left, right) = (b.stream::<String, i64>("left"), b.stream::<String, i64>("right"));
+        // Longer than all records: none is late, whatever the order in which topics are read.
+        let near = JoinWindows::within(Duration::from_millis(20)).grace(Duration::from_secs(3_600));
+        left.join(&right, |_, l, r| format!("{l} {r}"), near, "pairs").to("inner");
+    });
+    let simulation =
+        simulation.input("left", 2, numbers(120, 9)).input("right", 2, numbers(120, 5));
+    simulation.output("inner", 2).compare("inner", Compare::AnyOrder).run();
+}
+
+/// I3, I4: rows find those that they name, across partitions.
+#[test]
+fn foreign_keys() {
+    let simulation = simulated(|b| {
+        let orders = b.table::<String, i64>("orders", "orders");
+        let people = b.table::<i64, String>("people", "people");
+        let joined = orders.left_join_on(
+            &people,
+            |_, person| Some(person % 5),
+            |_, n, person| format!("{n} {person:?}"),
+            "orders-of-people",
+        );
+        joined.to("joined");
+    });
+    let people = (0..60_i64).map(|n| (n % 7, (n % 4 != 0).then(|| format!("person-{n}"))));
+    let orders = numbers(80, 13).map(|(key, n)| (key, (n % 6 != 0).then_some(n)));
+    let simulation = simulation.input("people", 2, people).input("orders", 2, orders);
+    simulation.output("joined", 2).compare("joined", Compare::LastValues).run();
 }

@@ -199,6 +199,10 @@ impl<K: Data, V: Data> KeyValueAccess<'_, K, V> {
     ) -> Result<Option<(Held<V>, Timestamp)>, BoxError> {
         let at = self.instance.load(key)?;
         if value.is_none() && self.instance.row(at).value.is_none() {
+            if self.instance.is_row_dirty(at) {
+                // Deleted again before the changelog has it: at the later of the two moments.
+                self.instance.write(at, |row| row.timestamp = timestamp.as_millis());
+            }
             return Ok(None);
         }
         Ok(self.instance.write(at, |row| {

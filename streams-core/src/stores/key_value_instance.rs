@@ -119,6 +119,11 @@ impl<K: Data, V: Data> KeyValueInstance<K, V> {
         self.cache.row(at)
     }
 
+    /// Whether a row was written since the last seal.
+    pub(super) fn is_row_dirty(&self, at: u32) -> bool {
+        self.cache.is_row_dirty(at)
+    }
+
     /// Writes a row: it is dirty from now on.
     pub(super) fn write<R>(&mut self, at: u32, write: impl FnOnce(&mut Row<V>) -> R) -> R {
         let result = write(self.cache.row_to_write(at));

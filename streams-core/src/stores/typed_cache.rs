@@ -163,6 +163,12 @@ impl<V> TypedCache<V> {
         &self.rows[at as usize]
     }
 
+    /// Whether the row was written since the last seal.
+    #[inline]
+    pub(super) fn is_row_dirty(&self, at: u32) -> bool {
+        self.rows[at as usize].dirty
+    }
+
     /// For writing: the row is dirty from now on.
     #[inline]
     pub(super) fn row_to_write(&mut self, at: u32) -> &mut Row<V> {

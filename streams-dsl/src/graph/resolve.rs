@@ -52,6 +52,7 @@ fn walk(state: &mut GraphState) -> Vec<bool> {
 
 /// Decides for one table; answers what it asks of its parents in turn.
 fn settle(state: &mut GraphState, id: NodeId, old: bool, read: bool) -> (bool, bool) {
+    let is_join = state.node(id).parents.len() > 1;
     let Some(table) = state.tables.get_mut(&id) else {
         return (false, false);
     };
@@ -66,8 +67,9 @@ fn settle(state: &mut GraphState, id: NodeId, old: bool, read: bool) -> (bool, b
         Origin::Topic => table.materialized = table.store_asked || old || read,
         Origin::Parents => {
             table.materialized = table.store_asked;
-            // A store of its own answers both; without one both are computed from above.
-            return if table.materialized { (false, false) } else { (old, read) };
+            // A store of its own answers both; without one both are computed from above. A join asks
+            // for old values in any case, as in the JVM: what its sides need not send, they do not.
+            return if table.materialized { (old && is_join, false) } else { (old, read) };
         }
     }
     (false, false)

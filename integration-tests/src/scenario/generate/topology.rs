@@ -48,6 +48,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Windows {
     sessions: bool,
+    sliding: bool,
     cogrouped: bool,
     on_close: bool,
 }
@@ -316,13 +317,15 @@ impl Topology<'_> {
             }
             _ => params.push(("difference", self.random.pick(&[1, 5, 20, 50]).to_string())),
         }
-        let on_close = !cogrouped && self.random.percent(30);
+        // Sessions that end together: the JVM's store in memory has another order than the one on disk.
+        let on_close = !cogrouped && call != "session_windows" && self.random.percent(30);
         if on_close {
             params.push(("emit", "close".to_owned()));
         }
         let op = self.below(parent, call, &params);
         let sessions = call == "session_windows";
-        self.add(op, Kind::Windows(Windows { sessions, cogrouped, on_close }));
+        let sliding = call == "sliding_windows";
+        self.add(op, Kind::Windows(Windows { sessions, sliding, cogrouped, on_close }));
     }
 
     fn below_windows(&mut self, parent: usize, windows: Windows) {
@@ -359,7 +362,7 @@ impl Topology<'_> {
         }
         let op = self.below(parent, call, &params);
         let mut op = self.maybe_stored(op);
-        if windows.on_close || cogrouped || sessions {
+        if windows.on_close || cogrouped || sessions || windows.sliding {
             // What is as old as the store's retention, the JVM loses, or has in a cache only
             // (docs/differences.md).
             op.params.entry("store".to_owned()).or_insert_with(|| format!("store-of-{parent}"));

@@ -291,8 +291,9 @@ fn an_emission_is_one_change_per_key_and_commit_with_the_last_emitted_value_as_o
     assert_eq!(
         driver.lines(),
         [
-            "out:k=->ab@3",
+            // In the order of their last writes.
             "out:other=->x@2",
+            "out:k=->ab@3",
             "app-store-changelog:k=ab@3",
             "app-store-changelog:other=x@2"
         ]

@@ -277,6 +277,12 @@ impl SeededSimulation {
                 if let (Some(committed), Ok(end)) = (committed, end) {
                     text += &format!(" {name}-{partition}: {} of {end}", committed.offset);
                 }
+                let end = |isolation| cluster.end_offset(name, partition, isolation).unwrap_or(0);
+                let all = end(Isolation::ReadUncommitted);
+                let stable = end(Isolation::ReadCommitted);
+                if stable < all {
+                    text += &format!(" {name}-{partition}: open from {stable} to {all}");
+                }
             }
         }
         text

@@ -38,9 +38,14 @@ impl ReadySet {
         into.append(&mut lock(&self.raised));
     }
 
-    /// Remembers an error that concerns every partition, until it is taken.
+    /// Remembers an error that concerns every partition, until it is taken. That no broker is left
+    /// does not hide why: a wrong password, say.
     pub(super) fn trouble(&self, error: ClientError) {
-        *lock(&self.trouble) = Some(error);
+        let mut trouble = lock(&self.trouble);
+        if trouble.as_ref().is_none_or(ClientError::is_retriable) {
+            *trouble = Some(error);
+        }
+        drop(trouble);
         self.in_trouble.store(true, Ordering::Release);
         self.wake.wake();
     }

@@ -13,6 +13,7 @@ use super::{KTable, Stored, stored};
 use crate::graph::{Ask, Call, Keeps, Kind, NewNode, NodeName, Origin, StoreName};
 use crate::options::{BufferLimits, StoreSettings, Suppressed, Until};
 use crate::windows::millis;
+use crate::windows::observe;
 
 impl<K: Data, V: Data> KTable<K, V> {
     /// Holds updates back: those of a key that follow each other become one.
@@ -140,9 +141,7 @@ impl<K: Data, V: Data> Processor for Suppress<K, V> {
         change: Change<V>,
         ctx: &mut Context<'_, K, V>,
     ) -> Result<(), BoxError> {
-        let now = ctx.timestamp();
-        let observed = ctx.committed_time(self.observed).map_or(now, |before| before.max(now));
-        ctx.set_committed_time(self.observed, observed);
+        let observed = observe(self.observed, ctx);
         let mut queue = match self.queue.take() {
             Some(queue) => queue,
             None => self.read_queue(ctx)?,

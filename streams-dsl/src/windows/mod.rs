@@ -8,6 +8,9 @@ mod unlimited_windows;
 
 use std::time::Duration;
 
+use streams_core::processor::{CommittedTime, ProcessorContext};
+use streams_core::{Data, Timestamp};
+
 pub use join_windows::JoinWindows;
 pub use session_windows::SessionWindows;
 pub(crate) use session_windows::{SessionSpans, merged, session_at};
@@ -55,4 +58,15 @@ fn check_not_zero(call: Call, what: &str, duration: Duration) -> Result<(), Prob
         ));
     }
     check_span(call, what, duration)
+}
+
+/// The largest record time that an operator has seen, with that of the record in hand.
+pub(crate) fn observe<K: Data, V: Data>(
+    seen: CommittedTime,
+    ctx: &mut ProcessorContext<'_, K, V>,
+) -> Timestamp {
+    let now = ctx.timestamp();
+    let observed = ctx.committed_time(seen).map_or(now, |before| before.max(now));
+    ctx.set_committed_time(seen, observed);
+    observed
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::WindowedParts;
 use streams_core::Data;
 use streams_core::Timestamp;
 use streams_core::processor::{CommittedTime, Processor, ProcessorContext, ProcessorInit};
 
 /// How often windows are looked for that have closed, unless the configuration says otherwise.
-pub(crate) const EMIT_INTERVAL: Duration = Duration::from_secs(1);
+const EMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Which windows were emitted, and when to look for more.
 ///
@@ -22,14 +23,18 @@ pub(crate) struct FinalResults {
 }
 
 impl FinalResults {
-    /// Of the windows in the store of that name: the JVM's key for it.
-    pub(crate) fn new<P: Processor>(
+    /// Of the windows that `parts` keep, if they are emitted on close. The name of their store is the
+    /// JVM's key for what was emitted.
+    pub(crate) fn on_close<P: Processor, K, A>(
         init: &mut ProcessorInit<'_, P>,
-        store: &str,
-        interval: Duration,
-    ) -> Self {
-        let emitted = init.committed_time(store);
-        Self { emitted, interval, next: Timestamp::default() }
+        parts: &WindowedParts<K, A>,
+    ) -> Option<Self> {
+        if !parts.stored.on_close {
+            return None;
+        }
+        let emitted = init.committed_time(&parts.name);
+        let interval = parts.options.emit_interval.unwrap_or(EMIT_INTERVAL);
+        Some(Self { emitted, interval, next: Timestamp::default() })
     }
 
     /// Up to which time windows were emitted that had closed by then.

@@ -9,10 +9,10 @@ use streams_core::task::DropReason;
 use streams_core::{BoxError, Data, SessionWindowed, Timestamp};
 
 use super::WindowedParts;
-use super::final_results::{EMIT_INTERVAL, FinalResults};
+use super::final_results::FinalResults;
 use super::store::WindowOutput;
 use crate::grouped::stream::Step;
-use crate::windows::{SessionSpans, merged, millis, session_at};
+use crate::windows::{SessionSpans, merged, millis, observe, session_at};
 
 /// How the aggregates of two sessions become one. The first is that of earlier ones, if any.
 pub(crate) type Merge<K, A> = dyn Fn(&K, Option<Held<A>>, Held<A>) -> Option<Held<A>> + Send + Sync;
@@ -37,8 +37,6 @@ impl<K: Data, V: Data, A: Data> SessionAggregate<K, V, A> {
         (spans, grace): (SessionSpans, Duration),
         (step, merge, name): (Arc<Step<K, V, A>>, Arc<Merge<K, A>>, &str),
     ) -> Self {
-        let interval = parts.options.emit_interval.unwrap_or(EMIT_INTERVAL);
-        let on_close = parts.stored.on_close;
         Self {
             spans,
             grace: millis(grace),
@@ -46,7 +44,7 @@ impl<K: Data, V: Data, A: Data> SessionAggregate<K, V, A> {
             step,
             merge,
             observed: init.observed_time(name),
-            final_results: on_close.then(|| FinalResults::new(init, &parts.name, interval)),
+            final_results: FinalResults::on_close(init, parts),
         }
     }
 }
@@ -61,8 +59,7 @@ impl<K: Data, V: Data, A: Data> Processor for SessionAggregate<K, V, A> {
 
     fn process(&mut self, key: K, value: V, ctx: &mut Context<'_, K, A>) -> Result<(), BoxError> {
         let now = ctx.timestamp();
-        let observed = ctx.committed_time(self.observed).map_or(now, |before| before.max(now));
-        ctx.set_committed_time(self.observed, observed);
+        let observed = observe(self.observed, ctx);
         let close = observed.as_millis().saturating_sub(self.grace).saturating_sub(self.spans.gap);
         self.emit_before_they_expire(now.as_millis(), close, ctx)?;
         self.add(key, value, close, ctx)?;

@@ -13,10 +13,10 @@ use streams_core::task::DropReason;
 use streams_core::{BoxError, Data, Timestamp, Windowed};
 
 use super::WindowedParts;
-use super::final_results::{EMIT_INTERVAL, FinalResults};
+use super::final_results::FinalResults;
 use super::store::WindowOutput;
 use crate::grouped::stream::Step;
-use crate::windows::{SlidingSpans, millis};
+use crate::windows::{SlidingSpans, millis, observe};
 
 /// Adds a record to the aggregates of all windows that hold it, and makes those that are missing.
 pub(crate) struct SlidingAggregate<K, V, A> {
@@ -37,15 +37,13 @@ impl<K: Data, V: Data, A: Data> SlidingAggregate<K, V, A> {
         (spans, grace): (SlidingSpans, Duration),
         (step, name): (Arc<Step<K, V, A>>, &str),
     ) -> Self {
-        let interval = parts.options.emit_interval.unwrap_or(EMIT_INTERVAL);
-        let on_close = parts.stored.on_close;
         Self {
             spans,
             grace: millis(grace),
             output: parts.output(store),
             step,
             observed: init.observed_time(name),
-            final_results: on_close.then(|| FinalResults::new(init, &parts.name, interval)),
+            final_results: FinalResults::on_close(init, parts),
         }
     }
 }
@@ -99,8 +97,7 @@ impl<K: Data, V: Data, A: Data> Processor for SlidingAggregate<K, V, A> {
 
     fn process(&mut self, key: K, value: V, ctx: &mut Context<'_, K, A>) -> Result<(), BoxError> {
         let now = ctx.timestamp();
-        let observed = ctx.committed_time(self.observed).map_or(now, |before| before.max(now));
-        ctx.set_committed_time(self.observed, observed);
+        let observed = observe(self.observed, ctx);
         let (time, close) = (now.as_millis(), observed.as_millis().saturating_sub(self.grace));
         if time.saturating_add(self.spans.difference) < close {
             ctx.dropped(DropReason::Late);

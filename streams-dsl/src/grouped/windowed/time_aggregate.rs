@@ -9,10 +9,10 @@ use streams_core::task::DropReason;
 use streams_core::{BoxError, Data, TimeWindow, Timestamp};
 
 use super::WindowedParts;
-use super::final_results::{EMIT_INTERVAL, FinalResults};
+use super::final_results::FinalResults;
 use super::store::WindowOutput;
 use crate::grouped::stream::Step;
-use crate::windows::{TimeSpans, millis};
+use crate::windows::{TimeSpans, millis, observe};
 
 /// Adds a record to the aggregate of each of its windows.
 pub(crate) struct TimeAggregate<K, V, A> {
@@ -56,15 +56,13 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
         (windows, grace): (Which, Duration),
         (step, name): (Arc<Step<K, V, A>>, &str),
     ) -> Self {
-        let interval = parts.options.emit_interval.unwrap_or(EMIT_INTERVAL);
-        let on_close = parts.stored.on_close;
         Self {
             windows,
             grace: millis(grace),
             output: parts.output(store),
             step,
             observed: init.observed_time(name),
-            final_results: on_close.then(|| FinalResults::new(init, &parts.name, interval)),
+            final_results: FinalResults::on_close(init, parts),
         }
     }
 }
@@ -82,8 +80,7 @@ impl<K: Data, V: Data, A: Data> Processor for TimeAggregate<K, V, A> {
         ctx: &mut ProcessorContext<'_, Self::KOut, Change<A>>,
     ) -> Result<(), BoxError> {
         let now = ctx.timestamp();
-        let observed = ctx.committed_time(self.observed).map_or(now, |before| before.max(now));
-        ctx.set_committed_time(self.observed, observed);
+        let observed = observe(self.observed, ctx);
         let close = observed.as_millis().saturating_sub(self.grace);
         self.emit_before_they_expire(now, close, ctx)?;
         let mut windows = self.windows.of(now);

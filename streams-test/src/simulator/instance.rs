@@ -8,7 +8,6 @@ use state_stores::{StateDirectory, StoreSpec, TaskKey};
 use streams_core::config::State;
 use streams_core::runtime::instance::{Instance, InstanceShared, InstanceWakes};
 use streams_core::runtime::mailbox::Postbox;
-use streams_core::runtime::step::Next;
 use streams_core::runtime::stream_thread::{StreamThread, ThreadCommand};
 use streams_core::time::{ClockRef, Instant};
 use streams_core::{ResolvedConfig, StreamsError, Topology};
@@ -16,6 +15,9 @@ use uuid::Uuid;
 
 use super::part::{Flag, Machine, Part};
 use crate::embedded::{Alive, EmbeddedCluster};
+
+/// How long a process that was told to stop takes at most.
+const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// A process that runs, is frozen, or is dead.
 pub(super) struct Process {
@@ -27,6 +29,8 @@ pub(super) struct Process {
     commands: Vec<Postbox<ThreadCommand>>,
     shared: Option<Arc<InstanceShared>>,
     alive: Alive,
+    /// When a process that was told to stop exits, whatever is left to do.
+    exits_at: Option<Instant>,
     pub(super) frozen: bool,
     pub(super) failure: Option<StreamsError>,
 }
@@ -41,6 +45,7 @@ impl Process {
             commands: Vec::new(),
             shared: None,
             alive: Alive::new(false.into()),
+            exits_at: None,
             frozen: false,
             failure: None,
         }
@@ -53,6 +58,11 @@ impl Process {
         cluster: &EmbeddedCluster,
         clock: &ClockRef,
     ) -> Result<(), StreamsError> {
+        if self.parts.iter().any(|part| part.is_at_work()) {
+            // It has exited without waiting for its members to leave.
+            self.kill();
+        }
+        self.parts.clear();
         let directory = Some(self.directory.clone());
         let shared =
             InstanceShared::new(topology.clone(), config.clone(), clock.clone(), directory)?;
@@ -67,10 +77,10 @@ impl Process {
         };
         self.alive.store(false, Ordering::SeqCst);
         self.alive = Alive::new(true.into());
+        self.exits_at = None;
         let clients = cluster.for_process(self.alive.clone());
         let instance = Instance::new(shared.clone(), &clients, &wakes)?;
         self.commands = instance.threads.iter().map(StreamThread::commands).collect();
-        self.parts.clear();
         for (thread, flag) in instance.threads.into_iter().zip(&threads) {
             self.parts.push(Part::new(Machine::Thread(Box::new(thread)), flag));
         }
@@ -100,9 +110,10 @@ impl Process {
         self.directory = StateDirectory::in_memory_as(Uuid::from_u128(number as u128 + 1));
     }
 
-    pub(super) fn stop(&self, now: Instant) {
+    pub(super) fn stop(&mut self, now: Instant) {
+        let deadline = now + STOP_MAX;
+        self.exits_at = Some(deadline);
         for commands in &self.commands {
-            let deadline = now + Duration::from_secs(30);
             commands.send(ThreadCommand::Stop { deadline, leave_group: true });
         }
     }
@@ -122,11 +133,13 @@ impl Process {
         metadata.map(|metadata| metadata.next_offset)
     }
 
-    /// Whether its threads have ended and its members have left.
-    pub(super) fn has_ended(&self) -> bool {
-        let working =
-            |part: &&Part| matches!(part.machine, Machine::Thread(_) | Machine::Member(_));
-        self.parts.iter().filter(working).all(|part| part.next == Next::Done)
+    /// Whether its threads have ended, and its members have left or there is no time for it.
+    pub(super) fn has_ended(&self, now: Instant) -> bool {
+        let is_late = self.exits_at.is_some_and(|at| at <= now);
+        let goes_on = |part: &Part| {
+            part.is_at_work() && !(is_late && matches!(part.machine, Machine::Member(_)))
+        };
+        !self.parts.iter().any(goes_on)
     }
 
     pub(super) fn flush_store(&self, spec: &StoreSpec) {

@@ -57,6 +57,11 @@ impl Part {
         now >= self.stalled_until && self.is_wanted(now)
     }
 
+    /// Whether it is a thread, or the member of one, that has not ended.
+    pub(super) fn is_at_work(&self) -> bool {
+        matches!(self.machine, Machine::Thread(_) | Machine::Member(_)) && self.next != Next::Done
+    }
+
     /// Whether it reads or writes the disk in its steps.
     pub(super) fn waits_for_disk(&self) -> bool {
         matches!(self.machine, Machine::Restorer(_) | Machine::Worker(_))

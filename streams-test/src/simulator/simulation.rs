@@ -207,7 +207,7 @@ impl Simulation {
 
     /// Whether an instance that was stopped, or that failed, has nothing left to do.
     pub fn has_ended(&self, instance: InstanceId) -> bool {
-        self.processes[instance.0].has_ended()
+        self.processes[instance.0].has_ended(self.clock.now())
     }
 
     pub(super) fn topology(&self) -> &Topology {

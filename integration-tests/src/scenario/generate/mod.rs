@@ -1,7 +1,12 @@
 //! Random scenarios: equal seeds give equal ones.
 
+mod functions;
+mod groups;
 mod inputs;
+mod streams;
+mod tables;
 mod topology;
+mod windows;
 
 use super::Scenario;
 use super::random::Random;

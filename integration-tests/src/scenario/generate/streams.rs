@@ -1,0 +1,151 @@
+//! Operators of streams.
+
+use super::functions::{KEYS, MAPPINGS, NULLING, PREDICATES, STREAM_JOINERS};
+use super::topology::{Kind, NONE, Node, Nulls, TEXTS, Topology};
+use crate::scenario::Op;
+
+impl Topology<'_> {
+    pub(super) fn below_stream(&mut self, parent: usize, nulls: Nulls) {
+        let same = Kind::Stream(nulls);
+        let plain = nulls == NONE;
+        match self.random.below(if plain { 17 } else { 10 }) {
+            0 => {
+                let call = *self.random.pick(&["filter", "filter_not"]);
+                let p = *self.random.pick(PREDICATES);
+                self.one(parent, call, &[("p", p)], same);
+            }
+            1 => {
+                let (f, values) = self.mapping();
+                let op = self.below(parent, "map_values", &f);
+                self.add(op, Kind::Stream(Nulls { values, ..nulls }));
+            }
+            2 => {
+                let k = *self.random.pick(KEYS);
+                let (mut f, values) = self.mapping();
+                f.push(("k", k.to_owned()));
+                let op = self.below(parent, "map", &f);
+                self.add(op, Kind::Stream(Nulls { keys: false, values }));
+            }
+            3 => {
+                let f = *self.random.pick(&["v", "k.v", "v|upper"]);
+                self.one(
+                    parent,
+                    "flat_map_values",
+                    &[("f", f)],
+                    Kind::Stream(Nulls { values: false, ..nulls }),
+                );
+            }
+            4 => {
+                let f = *self.random.pick(&["v", "k.v"]);
+                let k = *self.random.pick(&["b", "k", "a|first", "b|mod:2"]);
+                self.one(parent, "flat_map", &[("f", f), ("k", k)], Kind::Stream(NONE));
+            }
+            5 => {
+                let k = *self.random.pick(KEYS);
+                if self.random.percent(15) {
+                    let k = format!("{k}{}", self.random.pick(NULLING));
+                    let kind = Kind::Stream(Nulls { keys: true, ..nulls });
+                    self.one(parent, "select_key", &[("k", &k), ("null", "yes")], kind);
+                } else {
+                    let kind = Kind::Stream(Nulls { keys: false, ..nulls });
+                    self.one(parent, "select_key", &[("k", k)], kind);
+                }
+            }
+            6 => self.split(parent, same),
+            7 => self.merge(parent, same),
+            // A merged repartition topic would move above it in the JVM (docs/differences.md).
+            8 if nulls != NONE && self.scenario.options.contains_key("optimize") => {}
+            8 if nulls.values => {
+                let kind = Kind::Stream(Nulls { values: false, ..nulls });
+                self.one(parent, "drop_null_values", &[], kind);
+            }
+            8 if nulls.keys => {
+                self.one(
+                    parent,
+                    "drop_null_keys",
+                    &[],
+                    Kind::Stream(Nulls { keys: false, ..nulls }),
+                );
+            }
+            8 => self.one(parent, "peek", &[], same),
+            9 if nulls == (Nulls { keys: false, values: true }) => self.as_table(parent),
+            9 if !nulls.keys => self.one(parent, "repartition", &[], same),
+            9 => {}
+            10 | 11 => {
+                let k = *self.random.pick(KEYS);
+                self.one(parent, "group_by", &[("k", k)], Kind::Grouped);
+            }
+            12 | 13 => self.one(parent, "group_by_key", &[], Kind::Grouped),
+            14 => self.as_table(parent),
+            _ => self.join_table(parent),
+        }
+    }
+
+    fn split(&mut self, parent: usize, kind: Kind) {
+        let p1 = self.random.pick(PREDICATES).to_string();
+        let mut op = self.below(parent, "split", &[("p1", p1)]);
+        let mut branches = vec![1];
+        if self.random.percent(50) {
+            op.params.insert("p2".to_owned(), self.random.pick(PREDICATES).to_string());
+            branches.push(2);
+        }
+        if self.random.percent(60) {
+            op.params.insert("default".to_owned(), "yes".to_owned());
+            branches.push(0);
+        }
+        let op = self.maybe_named(op);
+        let id = self.id();
+        for branch in branches {
+            let Node { rekeyed, ref roots, .. } = self.nodes[parent];
+            let (id, roots) = (format!("{id}.{branch}"), roots.clone());
+            self.nodes.push(Node { id, kind, used: false, rekeyed, roots });
+        }
+        self.scenario.ops.push(Op { id: Some(id), ..op });
+    }
+
+    fn merge(&mut self, parent: usize, kind: Kind) {
+        let Some(other) = self.other(parent, |other| other == kind) else { return };
+        // Both may be the same source: then `build()` refuses (docs/differences.md).
+        if self.source_of(parent).is_some() && self.source_of(parent) == self.source_of(other) {
+            return;
+        }
+        let mut op = self.below(parent, "merge", &[]);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let op = self.maybe_named(op);
+        self.add(op, kind);
+    }
+
+    fn as_table(&mut self, parent: usize) {
+        let op = self.below(parent, "to_table", &[]);
+        // Named, its store would not go with a repartition topic of a generated name.
+        let op = if self.nodes[parent].rekeyed { op } else { self.maybe_stored(op) };
+        self.add(op, TEXTS);
+    }
+
+    fn join_table(&mut self, parent: usize) {
+        let Some(other) = self.other(parent, |other| other == TEXTS) else { return };
+        let call = *self.random.pick(&["join_table", "left_join_table"]);
+        let f = *self.random.pick(STREAM_JOINERS);
+        let mut op = self.below(parent, call, &[("f", f.to_owned())]);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let op = self.maybe_named(op);
+        self.add(op, Kind::Stream(NONE));
+    }
+
+    /// The topic that this node itself reads.
+    pub(super) fn source_of(&self, node: usize) -> Option<&str> {
+        let id = Some(&*self.nodes[node].id);
+        self.scenario.ops.iter().find(|op| op.id.as_deref() == id)?.get("topic")
+    }
+
+    pub(super) fn mapping(&mut self) -> (Vec<(&'static str, String)>, bool) {
+        let f = *self.random.pick(MAPPINGS);
+        if self.random.percent(20) {
+            let f = format!("{f}{}", self.random.pick(NULLING));
+            return (vec![("f", f), ("null", "yes".to_owned())], true);
+        }
+        (vec![("f", f.to_owned())], false)
+    }
+}

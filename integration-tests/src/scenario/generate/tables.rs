@@ -1,0 +1,82 @@
+//! Operators of tables, and of grouped tables.
+
+use super::functions::{FOLDS, FOREIGN_KEYS, JOINERS, KEYS, MAPPINGS, PREDICATES};
+use super::topology::{Kind, Nulls, TEXTS, Topology};
+
+impl Topology<'_> {
+    pub(super) fn below_table(&mut self, parent: usize, numbers: bool, odd_old: bool) {
+        match self.random.below(if numbers || odd_old { 4 } else { 9 }) {
+            // A filter takes old values if they are there.
+            0 if odd_old => {}
+            0 => {
+                let call = *self.random.pick(&["filter", "filter_not"]);
+                let p = *self.random.pick(PREDICATES);
+                let op = self.below(parent, call, &[("p", p.to_owned())]);
+                let op = self.maybe_stored(op);
+                self.add(op, Kind::Table { numbers, odd_old });
+            }
+            1 | 2 => {
+                let f = *self.random.pick(MAPPINGS);
+                let op = self.below(parent, "map_values", &[("f", f.to_owned())]);
+                let op = if odd_old { op } else { self.maybe_stored(op) };
+                self.add(op, Kind::Table { numbers: false, odd_old });
+            }
+            3 if odd_old || (numbers && self.random.percent(50)) => {}
+            4 if !numbers => {
+                let nulls = Nulls { keys: false, values: true };
+                self.one(parent, "to_stream", &[], Kind::Stream(nulls));
+            }
+            3 | 5 => {
+                let (k, f) = (*self.random.pick(KEYS), *self.random.pick(MAPPINGS));
+                self.one(parent, "group_by", &[("k", k), ("f", f)], Kind::GroupedTable);
+            }
+            6 if !numbers => self.join_on(parent),
+            _ => self.join_tables(parent),
+        }
+    }
+
+    pub(super) fn below_grouped_table(&mut self, parent: usize) {
+        let (kind, op) = match self.random.below(3) {
+            0 => (Kind::Table { numbers: true, odd_old: false }, self.below(parent, "count", &[])),
+            1 => {
+                let f = self.random.pick(FOLDS).to_string();
+                (TEXTS, self.below(parent, "reduce", &[("f", f), ("minus", "a-b".to_owned())]))
+            }
+            _ => {
+                let mut f = self.aggregate("f");
+                f.push(("minus", "a-v".to_owned()));
+                (TEXTS, self.below(parent, "aggregate", &f))
+            }
+        };
+        let op = self.maybe_stored(op);
+        self.add(op, kind);
+    }
+
+    fn join_on(&mut self, parent: usize) {
+        let Some(other) = self.other(parent, |other| other == TEXTS) else { return };
+        let call = *self.random.pick(&["join_on", "left_join_on"]);
+        let (f, k) = (*self.random.pick(JOINERS), *self.random.pick(FOREIGN_KEYS));
+        let params = [("f", f.to_owned()), ("k", k.to_owned())];
+        let mut op = self.below(parent, call, &params);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let op = self.maybe_stored(op);
+        // Without a store nobody can say how its rows would be stored for those who ask.
+        let odd_old = op.get("store").is_none();
+        self.add(op, Kind::Table { numbers: false, odd_old });
+    }
+
+    fn join_tables(&mut self, parent: usize) {
+        let Some(other) = self.other(parent, |other| other == TEXTS) else { return };
+        let call = *self.random.pick(&["join", "left_join", "outer_join"]);
+        let f = *self.random.pick(JOINERS);
+        let mut op = self.below(parent, call, &[("f", f.to_owned())]);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let op = self.maybe_stored(op);
+        let diamond = !self.nodes[parent].roots.is_disjoint(&self.nodes[other].roots);
+        let uncached = !self.cache || op.get("cache") == Some("off");
+        let odd_old = diamond && uncached && op.get("store").is_some();
+        self.add(op, Kind::Table { numbers: false, odd_old });
+    }
+}

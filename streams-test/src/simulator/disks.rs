@@ -3,17 +3,64 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use state_stores::{Cursor, Direction, KeyRange, StateDirectory, TaskKey};
+use state_stores::{Cursor, Direction, KeyRange, Segments, StateDirectory, StoreSpec, TaskKey};
 use streams_core::client::Isolation;
 use streams_core::stores::{ChangelogKind, StoreDeclaration};
 
 use super::seeded::APPLICATION;
 use super::simulation::{InstanceId, Simulation};
 
-/// The stores that lie on disk as in their changelogs, with the time before the value.
-const ROWS: &str = "timestamped-key-value";
-
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// How the records of a changelog lie on the disk, by the type of the store.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// By the record's key.
+    Keys,
+    /// By the segment of the time in the record's key; what has expired may be gone.
+    Segments {
+        segments: Segments,
+        /// Bytes of the record's key behind the time.
+        rest_len: usize,
+        has_timestamp: bool,
+    },
+}
+
+impl Layout {
+    /// `None` if rows of that type are no records of the changelog.
+    fn of(spec: &StoreSpec) -> Option<Self> {
+        let segmented = |rest_len, has_timestamp| {
+            spec.segments.map(|segments| Self::Segments { segments, rest_len, has_timestamp })
+        };
+        match spec.store_type.as_str() {
+            "timestamped-key-value" => Some(Self::Keys),
+            "timestamped-window" => segmented(4, true),
+            "window-with-duplicates" => segmented(4, false),
+            "session" => segmented(8, false),
+            _ => None,
+        }
+    }
+
+    fn row(self, key: &[u8], value: &[u8], timestamp: i64) -> (Vec<u8>, Vec<u8>) {
+        let with_timestamp = || [&timestamp.to_be_bytes(), value].concat();
+        match self {
+            Self::Keys => (key.to_vec(), with_timestamp()),
+            Self::Segments { segments, rest_len, has_timestamp } => {
+                let (_, tail) = key.split_at(key.len() - rest_len - 8);
+                let time = i64::from_be_bytes(*tail.first_chunk().expect("a time is 8 bytes"));
+                let row = [&segments.segment(time).to_be_bytes(), &[0][..], key].concat();
+                (row, if has_timestamp { with_timestamp() } else { value.to_vec() })
+            }
+        }
+    }
+
+    /// Leaves out what has expired, and the index by time.
+    fn retain_visible(self, rows: &mut Rows, stream_time_ms: i64) {
+        let Self::Segments { segments, .. } = self else { return };
+        let oldest = segments.oldest_live(stream_time_ms).to_be_bytes();
+        rows.retain(|row, _| row[..8] >= oldest[..] && row[8] == 0);
+    }
+}
 
 /// I1, I2: what the engine of an instance that does not run has of a store is its changelog up to the offset that is written beside
 /// it; and of the changelog nothing that was not committed.
@@ -25,9 +72,10 @@ pub(super) fn check_disk(simulation: &Simulation, instance: InstanceId) {
     let directory = simulation.directory(instance);
     for task in directory.tasks() {
         for store in topology.stores(task.subtopology) {
-            let is_rows = store.spec().store_type == ROWS;
-            if is_rows && *store.changelog() == ChangelogKind::Own {
-                check_store(simulation, instance, directory, task, &store);
+            if let Some(layout) = Layout::of(store.spec())
+                && *store.changelog() == ChangelogKind::Own
+            {
+                check_store(simulation, instance, directory, task, &store, layout);
             }
         }
     }
@@ -39,6 +87,7 @@ fn check_store(
     directory: &Arc<StateDirectory>,
     task: TaskKey,
     store: &StoreDeclaration,
+    layout: Layout,
 ) {
     let what = format!("store {} of task {task} on the disk of {instance:?}", store.name());
     let metadata = directory.store_metadata(task, store.name());
@@ -60,16 +109,17 @@ fn check_store(
         let Some(key) = record.key.clone().filter(|_| offset < metadata.next_offset) else {
             continue;
         };
+        let (row, value) =
+            layout.row(&key, record.value.as_deref().unwrap_or(&[]), record.timestamp);
         match &record.value {
-            Some(value) => {
-                let mut row = record.timestamp.to_be_bytes().to_vec();
-                row.extend_from_slice(value);
-                expected.insert(key.into_vec(), row);
-            }
-            None => drop(expected.remove(&*key)),
+            Some(_) => drop(expected.insert(row, value)),
+            None => drop(expected.remove(&row)),
         }
     }
-    let rows = rows(directory, task, store).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let rows = rows(directory, task, store);
+    let mut rows = rows.unwrap_or_else(|error| panic!("{what}: {error}"));
+    layout.retain_visible(&mut rows, metadata.stream_time_ms);
+    layout.retain_visible(&mut expected, metadata.stream_time_ms);
     assert!(
         rows == expected,
         "{what} is not its changelog up to {}:\n  {rows:?}\ninstead of\n  {expected:?}",

@@ -55,6 +55,7 @@ fn simulation(exactly_once: bool, seed: u64) -> (Simulation, Arc<Mutex<Vec<Strea
         .set("heartbeat.interval.ms", 1_000)
         .set("state.flush.interval.ms", 300)
         .on_event(move |event| told.lock().unwrap().push(event.clone()));
+    let config = config.set("deserialization.exception.handler", "skip");
     let config = match exactly_once {
         true => config.exactly_once(),
         false => config.set("commit.interval.ms", 100),
@@ -179,4 +180,34 @@ fn only_the_tail_is_replayed_and_nothing_is_rebuilt() {
     simulation.restart(instance);
     simulation.run_until("the input is processed", is_drained);
     assert!(events.lock().unwrap().is_empty(), "{:?}", events.lock().unwrap());
+}
+
+/// What is skipped where it is processed must not come into the store by way of a restore.
+#[test]
+fn a_record_that_cannot_be_read_is_not_restored() {
+    let (mut simulation, _) = simulation(true, 2);
+    let instance = simulation.start_instance();
+    write(simulation.cluster(), 0..KEYS);
+    for n in 0..KEYS {
+        let garbage = |key: &[u8], value: &[u8]| MemoryRecord {
+            timestamp: 1_000,
+            key: Some(key.into()),
+            value: Some(value.into()),
+            ..MemoryRecord::default()
+        };
+        let partition = partition_for_key(key(n).as_bytes(), PARTITIONS);
+        let records = [garbage(key(n).as_bytes(), b"\xff"), garbage(b"\xff", b"key")];
+        for record in records {
+            simulation.cluster().append("in", partition, record).unwrap();
+        }
+    }
+    simulation.run_until("the input is processed", is_drained);
+    simulation.kill(instance);
+    simulation.wipe_disk(instance);
+    simulation.restart(instance);
+    write(simulation.cluster(), KEYS..2 * KEYS);
+    simulation.run_until("the input is processed", is_drained);
+    simulation.run_for(Duration::from_secs(2));
+    let expected = (0..KEYS).map(|n| (key(n), vec![version(1), version(2)]));
+    assert_eq!(output(simulation.cluster()), expected.collect());
 }

@@ -17,7 +17,7 @@ use crate::client::{
     ClientError, ClientErrorKind, FetchSlot, FetchedBatch, Fetcher, TopicPartition, WakeRef,
 };
 use crate::config::{RestoreListener, RestorePhase, RestoreProgress};
-use crate::stores::ChangelogFormat;
+use crate::stores::{ChangelogFormat, Readable};
 use crate::task_id::TaskId;
 use crate::time::{ClockRef, Instant};
 
@@ -42,6 +42,8 @@ pub struct StoreRestore {
     pub(crate) name: Arc<str>,
     pub(crate) changelog: TopicPartition,
     pub(crate) format: ChangelogFormat,
+    /// Records that it cannot read were skipped when they were processed.
+    pub(crate) readable: Option<Readable>,
     pub(crate) topic_id: Uuid,
     /// The first offset that the store lacks.
     pub(crate) start: i64,
@@ -329,6 +331,12 @@ impl Loading {
                 continue;
             }
             let Some(key) = record.key() else { continue };
+            let readable = self.restore.readable.as_ref();
+            if readable.is_some_and(|readable| !readable.is(&self.restore.changelog.topic, &record))
+            {
+                self.skipped(record.offset());
+                continue;
+            }
             self.load.take(key, record.value(), record.timestamp())?;
         }
         self.position = self.position.max(batch.next_position);
@@ -338,6 +346,11 @@ impl Loading {
         self.leader_epoch = self.leader_epoch.max(batch.leader_epoch);
         let metadata = self.metadata(wall_time_ms);
         self.load.checkpoint(metadata)
+    }
+
+    fn skipped(&self, offset: i64) {
+        let StoreRestore { name, changelog, .. } = &self.restore;
+        tracing::warn!(store = %name, %changelog, offset, "a record that cannot be read is not restored");
     }
 
     fn finish(self, wall_time_ms: i64) -> Result<(usize, LayeredStore), StateError> {

@@ -10,6 +10,7 @@ use state_stores::StoreSpec;
 
 use super::key_value::KeyValueStore;
 use super::key_value_instance::KeyValueInstance;
+use super::readable::Readable;
 use super::restored_rows::ChangelogFormat;
 use super::store::{Store, StoreInstance, StoreParts};
 use crate::processor::Data;
@@ -34,9 +35,11 @@ impl Stores {
     ) -> StoreBuilder<KeyValueStore<K, V>> {
         let (key, value) = (SerdeRef::new(key), SerdeRef::new(value));
         let spec = StoreSpec::key_value(name).with_store_type("timestamped-key-value");
-        StoreBuilder::new(spec, move |parts| {
+        let readable = Readable::new(key.clone(), value.clone());
+        let builder = StoreBuilder::new(spec, move |parts| {
             KeyValueInstance::new(parts, key.clone(), value.clone())
-        })
+        });
+        builder.readable(readable)
     }
 }
 
@@ -57,6 +60,7 @@ pub struct StoreDeclaration {
     kind_configs: BTreeMap<String, String>,
     format: ChangelogFormat,
     time_to_live: Option<Duration>,
+    readable: Option<Readable>,
     instance: TypeId,
     make: Arc<dyn Fn(StoreParts) -> Box<dyn StoreInstance> + Send + Sync>,
 }
@@ -86,6 +90,7 @@ impl<S: Store> StoreBuilder<S> {
             kind_configs: BTreeMap::new(),
             format: ChangelogFormat::KEY_VALUE,
             time_to_live: None,
+            readable: None,
             instance: TypeId::of::<S::Instance>(),
             make: Arc::new(move |parts| Box::new(make(parts))),
         };
@@ -155,6 +160,10 @@ impl<S> StoreBuilder<S> {
     /// What was declared.
     pub fn declaration(&self) -> &Arc<StoreDeclaration> {
         &self.declaration
+    }
+
+    pub(super) fn readable(self, readable: Readable) -> Self {
+        self.set(|d| d.readable = Some(readable))
     }
 
     pub(super) fn set_spec(self, set: impl FnOnce(&mut StoreSpec)) -> Self {
@@ -228,6 +237,12 @@ impl StoreDeclaration {
 
     pub(crate) fn own_changelog_topic(&self, application_id: &str) -> Arc<str> {
         format!("{application_id}-{}-changelog", self.name).into()
+    }
+
+    /// What tells records that can be read from others, where the changelog is not the store's own.
+    pub(crate) fn readable(&self) -> Option<Readable> {
+        let others_write = matches!(self.changelog, ChangelogKind::SourceTopic(_));
+        self.readable.clone().filter(|_| others_write)
     }
 
     pub(crate) fn make(&self, parts: StoreParts) -> Box<dyn StoreInstance> {

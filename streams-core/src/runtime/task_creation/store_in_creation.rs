@@ -122,6 +122,7 @@ impl StoreInCreation {
             name: self.declaration.name().clone(),
             changelog: changelog.partition,
             format: self.declaration.format(),
+            readable: self.declaration.readable(),
             topic_id: changelog.topic_id,
             start,
             end,

@@ -8,6 +8,7 @@ use super::store::{VersionedInstance, VersionedStore};
 use crate::processor::Data;
 use crate::serdes::{DefaultSerde, Serde, SerdeRef};
 use crate::stores::builder::{StoreBuilder, Stores};
+use crate::stores::readable::Readable;
 use crate::stores::restored_rows::ChangelogFormat;
 
 const SECOND_MS: i64 = 1_000;
@@ -36,11 +37,13 @@ impl Stores {
         let segments = Segments::new(retention_ms, interval_ms(retention_ms));
         let (key, value) = (SerdeRef::new(key), SerdeRef::new(value));
         let spec = StoreSpec::segmented(name, segments).with_store_type("versioned-key-value");
+        let readable = Readable::new(key.clone(), value.clone());
         let builder = StoreBuilder::new(spec, move |parts| {
             VersionedInstance::new(parts, key.clone(), value.clone())
         });
         let lag_ms = retention_ms.saturating_add(COMPACTION_LAG_MS);
         builder
+            .readable(readable)
             .changelog_format(ChangelogFormat::VERSIONED)
             .default_changelog_config("min.compaction.lag.ms", &lag_ms.to_string())
     }

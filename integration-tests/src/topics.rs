@@ -11,6 +11,7 @@ use rdkafka::message::Message;
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 
 /// Makes topics.
 ///
@@ -107,11 +108,32 @@ pub fn read_all(bootstrap: &str, topic: &str, partitions: i32) -> Vec<(String, V
 /// # Panics
 /// If the topic cannot be read.
 pub fn read_partitions(bootstrap: &str, topic: &str, partitions: i32) -> Vec<Vec<LogRecord>> {
+    read_with_isolation(bootstrap, topic, partitions, "read_committed")
+}
+
+/// All records of each partition of a topic as of now, those of transactions that are open or were
+/// aborted among them.
+///
+/// # Panics
+/// If the topic cannot be read.
+pub fn read_uncommitted(bootstrap: &str, topic: &str, partitions: i32) -> Vec<Vec<LogRecord>> {
+    read_with_isolation(bootstrap, topic, partitions, "read_uncommitted")
+}
+
+fn read_with_isolation(
+    bootstrap: &str,
+    topic: &str,
+    partitions: i32,
+    isolation: &str,
+) -> Vec<Vec<LogRecord>> {
     let consumer: BaseConsumer = config(bootstrap)
         .set("group.id", "reader-of-tests")
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", isolation)
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        // A reader that goes on elsewhere, for example behind a new leader that does not know the
+        // end yet, would look like lost records.
+        .set("auto.offset.reset", "error")
         .set("fetch.wait.max.ms", "50")
         .create()
         .expect("a consumer");
@@ -136,12 +158,21 @@ pub fn read_partitions(bootstrap: &str, topic: &str, partitions: i32) -> Vec<Vec
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
             }
+            Some(Err(error)) if is_reset(&error) => {
+                println!("reading {topic} once more: {error}");
+                return read_with_isolation(bootstrap, topic, partitions, isolation);
+            }
             // A broker that is gone: the reader finds the others.
             Some(Err(error)) if errors.len() < 20 => errors.push(error.to_string()),
             other => panic!("cannot read {topic}: {other:?} after {errors:?}"),
         }
     }
     logs
+}
+
+fn is_reset(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::LogTruncation))
 }
 
 /// The partitions of these topics' that end in an open transaction: committed readers do not get

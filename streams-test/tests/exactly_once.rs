@@ -395,6 +395,53 @@ fn tasks_are_created_when_no_commit_can_arrive_any_more() {
     });
 }
 
+/// The end of one transaction of this producer is late: whoever takes its tasks over meanwhile asks
+/// for positions that a transaction holds.
+struct LateEnd {
+    transactional_id: Mutex<Option<String>>,
+    arrives: Mutex<Option<Instant>>,
+}
+
+impl FaultPlan for LateEnd {
+    fn decide(&self, operation: &Operation<'_>, now: Instant) -> Fault {
+        let id = self.transactional_id.lock().unwrap();
+        let mut arrives = self.arrives.lock().unwrap();
+        let meant = id.as_deref() == Some(operation.client) && arrives.is_none();
+        if !meant || operation.step != Step::Commit {
+            return Fault::None;
+        }
+        *arrives = Some(now + LATE);
+        Fault::Delay(now + LATE)
+    }
+}
+
+/// A frozen instance loses its tasks while the end of its transaction is on its way; it arrives
+/// after others were asked where the tasks were left, and counts.
+#[test]
+fn a_position_that_a_transaction_holds_is_waited_for() {
+    for_each_seed(0..20, |seed| {
+        let mut simulation = simulation(seed);
+        let plan = Arc::new(LateEnd { transactional_id: None.into(), arrives: None.into() });
+        simulation.cluster().set_faults(Some(plan.clone()));
+        let owner = simulation.start_instance();
+        simulation.start_instance();
+        write(simulation.cluster(), 0..100);
+        simulation.run_until("the input is processed", is_drained);
+        simulation.run_for(Duration::from_secs(5));
+        let process = simulation.process_id(owner);
+        *plan.transactional_id.lock().unwrap() = Some(format!("app-{process}-1"));
+        write(simulation.cluster(), 100..200);
+        let ends = |_: &EmbeddedCluster| plan.arrives.lock().unwrap().is_some();
+        simulation.run_until("the end of a transaction is on its way", ends);
+        simulation.freeze(owner);
+        simulation.run_for(LATE + Duration::from_secs(1));
+        simulation.run_until("the other one has all tasks", is_drained);
+        simulation.thaw(owner);
+        simulation.run_for(Duration::from_secs(15));
+        check(&simulation, 200, &format!("seed {seed}"));
+    });
+}
+
 /// I4: an application that fails aborts what it has sent, at once: nobody waits for a timeout.
 #[test]
 fn a_failing_processor_leaves_nothing_behind() {

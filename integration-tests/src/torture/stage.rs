@@ -9,6 +9,7 @@ use streams_core::time::{Clock, Instant, SystemClock};
 
 use super::verify::{LedgerLogs, Wrong, verify};
 use crate::ledger::LedgerTopics;
+use crate::topics::LogRecord;
 use crate::{Application, topics, until};
 
 /// Of the instances: the shortest that Kafka allows by default.
@@ -240,14 +241,14 @@ impl Stage {
         });
         match last.expect("it was checked") {
             Ok(logs) => logs,
-            Err(wrong) => self.fail(&wrong),
+            Err(wrong) => self.fail(entries, &wrong),
         }
     }
 
     /// Keeps what the topics hold, beside the logs of the processes; and where these stand, if
     /// there is a debugger.
     #[track_caller]
-    fn fail(&self, wrong: &Wrong) -> ! {
+    fn fail(&self, entries: u64, wrong: &Wrong) -> ! {
         for (name, application) in &self.running {
             let arguments = ["-batch", "-ex", "thread apply all bt 24", "-p"];
             let pid = application.id().to_string();
@@ -260,19 +261,29 @@ impl Stage {
         let internal = internal.map(|name| format!("{}-{name}", self.application_id));
         let own = self.topics.names().map(str::to_owned);
         for topic in own.into_iter().chain(internal) {
-            let logs = topics::read_partitions(&self.bootstrap, &topic, self.partitions);
-            let mut text = String::new();
-            for (partition, records) in logs.iter().enumerate() {
-                for record in records {
-                    let value = String::from_utf8_lossy(&record.value);
-                    let (offset, key) = (record.offset, &record.key);
-                    text.push_str(&format!("{partition} {offset} {key} {value}\n"));
-                }
-            }
-            let file = self.dir.join(format!("{topic}.records"));
-            std::fs::write(file, text).expect("what the topics hold can be written");
+            let (bootstrap, partitions) = (&self.bootstrap, self.partitions);
+            let committed = topics::read_partitions(bootstrap, &topic, partitions);
+            self.keep(&format!("{topic}.records"), &committed);
+            let all = topics::read_uncommitted(bootstrap, &topic, partitions);
+            self.keep(&format!("{topic}.records-and-aborted"), &all);
         }
-        panic!("{wrong}; all records are in {}", self.dir.display());
+        let again = match self.check(entries) {
+            Ok(_) => "another reader finds nothing wrong: was the first one wrong?".to_owned(),
+            Err(again) => format!("another reader says: {again}"),
+        };
+        panic!("{wrong}; {again}; all records are in {}", self.dir.display());
+    }
+
+    fn keep(&self, file: &str, logs: &[Vec<LogRecord>]) {
+        let mut text = String::new();
+        for (partition, records) in logs.iter().enumerate() {
+            for record in records {
+                let value = String::from_utf8_lossy(&record.value);
+                let (offset, key) = (record.offset, &record.key);
+                text.push_str(&format!("{partition} {offset} {key} {value}\n"));
+            }
+        }
+        std::fs::write(self.dir.join(file), text).expect("what the topics hold can be written");
     }
 
     /// Waits for the output, stops all instances, and checks once more, and that no transaction is
@@ -291,7 +302,7 @@ impl Stage {
         }
         let logs = match self.check(entries) {
             Ok(logs) => logs,
-            Err(wrong) => self.fail(&wrong),
+            Err(wrong) => self.fail(entries, &wrong),
         };
         let stopped = SystemClock.now();
         let own = format!("{}*", self.application_id);

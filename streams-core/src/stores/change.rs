@@ -12,12 +12,21 @@ pub struct Change<V> {
     pub new: Option<Held<V>>,
     /// `None`: there was nothing, or nobody asked.
     pub old: Option<Held<V>>,
+    /// Whether no later value of the key is known. Only a versioned table says no: then `old` is
+    /// the latest value all the same, and aggregations and joins of tables leave the change out.
+    pub is_latest: bool,
 }
 
 impl<V> Change<V> {
-    /// Both values.
+    /// Both values, the new one being the latest of its key.
     pub fn new(new: Option<Held<V>>, old: Option<Held<V>>) -> Self {
-        Self { new, old }
+        Self { new, old, is_latest: true }
+    }
+
+    /// The same change, of the key's latest value or of an earlier one.
+    #[must_use]
+    pub fn latest(self, is_latest: bool) -> Self {
+        Self { is_latest, ..self }
     }
 
     /// Whether it says nothing: no value before, none after.

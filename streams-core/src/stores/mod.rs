@@ -33,6 +33,7 @@ mod time_to_live;
 mod typed_cache;
 mod value_sizes;
 mod versioned;
+mod waiting;
 
 pub use self::buffered::{BufferHandle, BufferStore, Buffered, BufferedSerde};
 pub use self::builder::{ChangelogKind, StoreBuilder, StoreDeclaration, Stores};
@@ -68,3 +69,4 @@ pub use self::versioned::{
     VersionedAccess, VersionedHandle, VersionedInstance, VersionedReadAccess, VersionedRecord,
     VersionedRow, VersionedStore, VersionedWalk,
 };
+pub use self::waiting::{WaitingHandle, WaitingKey, WaitingStore};

@@ -245,11 +245,7 @@ impl Lowering<'_> {
             .and_then(|(stored, _)| stored.settings.emit_on_commit)
             .unwrap_or(state.options.emit_on_commit);
         let store = store.map(|(stored, name)| {
-            let store = stored.builder(&name.to_string(), state.options);
-            match state.reused_changelog(self.at) {
-                Some(topic) => store.source_topic_changelog(topic),
-                None => store,
-            }
+            stored.builder(&name.to_string(), state.options, state.reused_changelog(self.at))
         });
         TableParts { store, send_old: table.send_old, on_commit }
     }
@@ -279,6 +275,12 @@ impl Lowering<'_> {
     ) -> Option<ValueGetter<K, V>> {
         let id = self.graph.state().nodes[self.at as usize].parents[parent];
         self.getters[id as usize].as_ref()?.downcast_ref().cloned()
+    }
+
+    /// Whether a parent is a versioned table.
+    pub(crate) fn is_versioned(&self, parent: usize) -> bool {
+        let state = self.graph.state();
+        state.history_ms(state.node(self.at).parents[parent]).is_some()
     }
 
     /// Something that cannot be, if the passes are right.

@@ -51,6 +51,8 @@ pub(crate) struct GraphState {
     pub(crate) null_keys_kept: std::collections::BTreeSet<NodeId>,
     /// Stores beside those of tables whose names are generated.
     pub(crate) generated_stores: Vec<(String, Call)>,
+    /// Joins of streams with tables that wait for late updates of the table.
+    pub(crate) grace_joins: Vec<GraceJoin>,
     /// Of windowed aggregations: how long after its end a window takes records, in milliseconds.
     window_grace: BTreeMap<NodeId, i64>,
     named_together: BTreeMap<NodeId, NodeId>,
@@ -60,6 +62,14 @@ pub(crate) struct GraphState {
     shared_again: BTreeMap<NodeId, NodeId>,
     counter: names::Counter,
     built: bool,
+}
+
+/// A join of a stream with a table whose records wait.
+pub(crate) struct GraceJoin {
+    pub(crate) call: Call,
+    pub(crate) join: NodeId,
+    pub(crate) table: NodeId,
+    pub(crate) grace_ms: i64,
 }
 
 /// What the application's configuration says about topologies.
@@ -165,6 +175,11 @@ impl Graph {
     /// many partitions.
     pub(crate) fn copartition(&self, left: NodeId, right: NodeId) {
         self.state().copartitioned.push((left, right));
+    }
+
+    /// The records of a join wait for late updates of the table.
+    pub(crate) fn join_with_grace(&self, join: GraceJoin) {
+        self.state().grace_joins.push(join);
     }
 
     /// A repartition topic keeps records without a key, since a join below has results for them.

@@ -185,6 +185,8 @@ pub(crate) struct TableFacts {
     pub(crate) stored: Option<ErasedStored>,
     /// Named by the user, or needed in any case.
     pub(crate) store_asked: bool,
+    /// For how long its store knows what values were, in milliseconds, if it does.
+    pub(crate) history_ms: Option<i64>,
     /// Resolved: whether the table has a store.
     pub(crate) materialized: bool,
     /// Resolved: whether somebody below wants the old value beside the new one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::names::is_generated_stream_name;
-use super::node::{GraphNode, Kind, NodeId, Repartition, RepartitionBase};
+use super::node::{GraphNode, Kind, NodeId, Origin, Repartition, RepartitionBase};
 use super::{Generated, GraphState, StoreName};
 
 impl GraphState {
@@ -95,6 +95,21 @@ impl GraphState {
             part.generated.index += 1;
         }
         Generated { prefix: format!("{prefix}STATE-STORE-"), index: first }
+    }
+
+    /// For how long it is known what the values of a table were, in milliseconds; `None`: a table
+    /// that is not versioned. A table without a store is what the table above it is; a join is not
+    /// versioned of itself.
+    pub(crate) fn history_ms(&self, mut table: NodeId) -> Option<i64> {
+        loop {
+            let facts = self.tables.get(&table)?;
+            let parents = &self.node(table).parents;
+            match facts.origin {
+                Origin::Buffer => return None,
+                Origin::Parents if !facts.store_asked && parents.len() == 1 => table = parents[0],
+                Origin::Parents | Origin::Topic | Origin::Own => return facts.history_ms,
+            }
+        }
     }
 
     /// The earlier source that reads the same topics.

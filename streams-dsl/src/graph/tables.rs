@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::node::{Call, ErasedStored, NodeId, Origin, TableFacts};
 use super::{Graph, StoreName};
+use crate::options::Versions;
+use crate::windows::millis;
 
 impl Graph {
     /// Adds what a table needs beside its node.
@@ -20,10 +22,18 @@ impl Graph {
             store,
             stored,
             store_asked: asked,
+            history_ms: None,
             materialized: false,
             send_old: false,
         };
         self.state().tables.insert(node, facts);
+    }
+
+    /// The store of a table is versioned, or is not.
+    pub(crate) fn set_history(&self, node: NodeId, versions: Option<Versions>) {
+        if let Some(table) = self.state().tables.get_mut(&node) {
+            table.history_ms = versions.map(|versions| millis(versions.history_retention));
+        }
     }
 
     /// A store that the table takes if something needs it. Until `materialize` tells the serdes, it

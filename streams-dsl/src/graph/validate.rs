@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::names;
-use super::{Call, GraphState, Kind, NodeId, SourceTopics, StoreName};
+use super::{Call, GraceJoin, GraphState, Kind, NodeId, Origin, SourceTopics, StoreName};
 
 /// Adds the mistakes that only show when all calls are known to those that were seen before.
 pub(super) fn validate(state: &mut GraphState) {
@@ -12,6 +12,7 @@ pub(super) fn validate(state: &mut GraphState) {
     names_of_stores(state, &mut found);
     repartition_topics(state, &mut found);
     one_source_per_topic(state, &mut found);
+    versioned_tables(state, &mut found);
     if state.options.explicit_names {
         explicit_names(state, &mut found);
     }
@@ -84,6 +85,40 @@ fn repartition_topics(state: &GraphState, found: &mut Mistakes) {
     }
 }
 
+/// What only a versioned table can do, and what it cannot.
+fn versioned_tables(state: &GraphState, found: &mut Mistakes) {
+    for (id, table) in &state.tables {
+        let (node, is_suppression) = (state.node(*id), table.origin == Origin::Buffer);
+        let above = node.parents.first().filter(|_| is_suppression);
+        if let Some(above) = above.filter(|above| state.history_ms(**above).is_some()) {
+            let message = format!(
+                "{} holds updates back, but the table of {} is versioned: its updates change the \
+                 past too, and none replaces another",
+                node.call,
+                state.node(*above).call
+            );
+            found.push((message, node.call));
+        }
+    }
+    for join in &state.grace_joins {
+        let (call, grace) = (join.call, join.grace_ms);
+        let table = state.node(join.table).call;
+        let message = match state.history_ms(join.table) {
+            Some(history) if history >= grace => continue,
+            Some(history) => format!(
+                "{call} has a grace period of {grace} ms, but the table of {table} keeps its \
+                 history for {history} ms only: make its Materialized::versioned(..) at least as \
+                 long"
+            ),
+            None => format!(
+                "{call} has a grace period, and so asks for values of the past, but the table of \
+                 {table} has only the latest: give it a store with Materialized::versioned(..)"
+            ),
+        };
+        found.push((message, call));
+    }
+}
+
 /// Topics on the broker that would be renamed if an operator were added before them.
 fn explicit_names(state: &GraphState, found: &mut Mistakes) {
     for (id, table) in state.tables.iter().filter(|(_, table)| table.materialized) {
@@ -96,6 +131,13 @@ fn explicit_names(state: &GraphState, found: &mut Mistakes) {
     for (store, call) in &state.generated_stores {
         let message = format!("{call} has stores with the generated name {store}: name them");
         found.push((message, *call));
+    }
+    for GraceJoin { call, join, .. } in &state.grace_joins {
+        if state.node(*join).name.given.is_none() {
+            let store = format!("{}-Buffer", state.node(*join).name.main());
+            let message = format!("{call} has a store with the generated name {store}: name it");
+            found.push((message, *call));
+        }
     }
     for (id, node) in state.ids().zip(&state.nodes) {
         if matches!(node.kind, Kind::Repartition(_)) && state.is_generated(id) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use streams_core::processor::{Processor, ProcessorContext};
-use streams_core::stores::{Change, Held, KeyValueStore, SessionStore, StoreBuilder, WindowStore};
+use streams_core::stores::{Change, Held, SessionStore, WindowStore};
 use streams_core::topology::Node;
 use streams_core::{BoxError, Data, SessionWindowed, Windowed};
 
@@ -13,7 +13,7 @@ use super::stream::{KGroupedStream, Step};
 use super::windowed::{AnyTimeWindows, Declared, Merge, lower_sessions, lower_time_windows};
 use crate::graph::{Call, Graph, Kind, Lowering, NewNode, NodeId, NodeName, Origin, StoreName};
 use crate::options::{KeyValueKind, Materialized};
-use crate::table::{KTable, NewTable, TableParts, stored};
+use crate::table::{KTable, NewTable, TableParts, TableStoreBuilder, stored};
 use crate::windows::SessionWindows;
 
 /// Grouped streams whose records change one aggregate: made by [`KGroupedStream::cogroup`].
@@ -182,7 +182,7 @@ pub(crate) trait CogroupInput<K, A>: Send + Sync {
         &self,
         lowering: &mut Lowering<'_>,
         at: usize,
-        store: &StoreBuilder<KeyValueStore<K, A>>,
+        store: &TableStoreBuilder<K, A>,
         parts: &Arc<TableParts<K, A>>,
     ) -> Node<K, Change<A>>;
 }
@@ -226,7 +226,7 @@ impl<K: Data, V: Data, A: Data> CogroupInput<K, A> for InputOf<K, V, A> {
         &self,
         lowering: &mut Lowering<'_>,
         at: usize,
-        store: &StoreBuilder<KeyValueStore<K, A>>,
+        store: &TableStoreBuilder<K, A>,
         parts: &Arc<TableParts<K, A>>,
     ) -> Node<K, Change<A>> {
         let (parts, step) = (parts.clone(), self.step.clone());

@@ -34,8 +34,17 @@ pub(crate) struct StoreSettings {
     pub(crate) logging_disabled: bool,
     pub(crate) changelog: BTreeMap<String, String>,
     pub(crate) emit_on_commit: Option<bool>,
+    /// Of tables that know what a value was at a time in the past.
+    pub(crate) versions: Option<Versions>,
     /// Of windows.
     pub(crate) retention: Option<Duration>,
+}
+
+/// How the versions of a table's values are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Versions {
+    pub(crate) history_retention: Duration,
+    pub(crate) segment_interval: Option<Duration>,
 }
 
 impl<K: 'static, V: 'static, Kind> Materialized<K, V, Kind> {
@@ -110,6 +119,51 @@ impl<K: DefaultSerde, V: DefaultSerde> From<StoreName<KeyValueStore<K, V>>>
 {
     fn from(name: StoreName<KeyValueStore<K, V>>) -> Self {
         Self::from(name.as_str())
+    }
+}
+
+impl<K: 'static, V: 'static> Materialized<K, V, KeyValueKind> {
+    /// Keeps what a value was at each time of the last `history_retention`, in stream time, by the
+    /// times of the updates and not by their order. The counterpart of Kafka Streams'
+    /// `Stores.persistentVersionedKeyValueStore`.
+    ///
+    /// A stream that is joined with such a table meets the value of its record's time. An update
+    /// that is older than the retention is dropped and counted; one that is not the latest of its
+    /// key changes the past only: aggregations and joins of tables leave it out. Each update is
+    /// forwarded at once, whatever [`emit_on_commit`](Self::emit_on_commit) of the configuration.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use streams_dsl::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let prices = builder.table::<String, i64>(
+    ///     "prices",
+    ///     Materialized::from("prices").versioned(Duration::from_secs(24 * 3600)),
+    /// );
+    /// builder
+    ///     .stream::<String, i64>("orders")
+    ///     .join_table(&prices, |_, pieces, price_then| pieces * price_then)
+    ///     .to("amounts");
+    /// ```
+    pub fn versioned(self, history_retention: Duration) -> Self {
+        self.with_versions(Versions { history_retention, segment_interval: None })
+    }
+
+    /// As [`versioned`](Self::versioned); what is history lies together and is removed together for
+    /// a `segment_interval` of time. Shorter segments keep less of what nobody may ask for any more,
+    /// and make questions about the past slower.
+    pub fn versioned_in_segments(
+        self,
+        history_retention: Duration,
+        segment_interval: Duration,
+    ) -> Self {
+        let segment_interval = Some(segment_interval);
+        self.with_versions(Versions { history_retention, segment_interval })
+    }
+
+    fn with_versions(mut self, versions: Versions) -> Self {
+        self.settings.versions = Some(versions);
+        self
     }
 }
 

@@ -15,8 +15,8 @@ mod table_joined;
 
 pub use grouped::Grouped;
 pub use joined::Joined;
-pub(crate) use materialized::StoreSettings;
 pub use materialized::{KeyValueKind, Materialized, WindowKind};
+pub(crate) use materialized::{StoreSettings, Versions};
 pub use repartitioned::Repartitioned;
 pub use stream_joined::StreamJoined;
 pub use suppressed::{Buffer, EmitEarly, ShutDown, Suppressed, WhenFull};

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use streams_core::processor::process_fn;
-use streams_core::topology::Choice;
+use streams_core::processor::{ProcessorContext, process_fn};
+use streams_core::stores::Stores;
+use streams_core::topology::{Choice, Node};
 use streams_core::{Data, SerdeRef};
 
 use super::KStream;
-use crate::graph::{Ask, Call, Keeps, Kind, Naming, NewNode, Origin, RepartitionBase};
+use super::grace::{JoinAfterGrace, Waits};
+use crate::graph::{
+    Ask, Call, GraceJoin, Keeps, Kind, Lowering, Naming, NewNode, Origin, RepartitionBase,
+};
 use crate::options::{Joined, KeyValueKind, Materialized};
-use crate::table::{Getter, KTable, NewTable, TableSource, nullable, stored};
+use crate::table::{Getter, KTable, NewTable, TableSource, ValueGetter, nullable, stored};
+use crate::windows::millis;
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// The latest value of each key, as a table. No value deletes: for streams with null see
@@ -25,8 +30,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         self.to_table_in(Call::new("to_table"), options, value, repartition, Some)
     }
 
-    /// Joins each record with the row of its key in `table`, as it is when the record is processed.
-    /// Without a row the record is dropped.
+    /// Joins each record with the row of its key in `table`, as it is when the record is processed;
+    /// of a [versioned](Materialized::versioned) table as it was at the record's time. Without a row
+    /// the record is dropped.
     ///
     /// If the key was changed above, the stream has to go through a repartition topic, and that
     /// wants a name: `build()` asks for [`join_table_with`](Self::join_table_with).
@@ -122,12 +128,15 @@ impl<K: Data, V: Data> KStream<K, V> {
         let naming = options.map_or(Naming::Absent, Joined::naming);
         let inherited = (Choice::Inherited, Choice::Inherited);
         let serdes = options.map_or((&inherited.0, &inherited.1), |o| (&o.key, &o.value));
+        let waits = self.waits(call, &joiner, options);
         let auto = RepartitionBase::Operator(self.node);
         let advice = format!("use {}_with(.., \"name\")", call.method);
         let stream = self.keyed(call, &naming, auto, serdes, &advice);
         let name = self.graph.name(naming.given(), &[(joiner.prefix, "")]);
         self.graph.copartition(stream, right);
-        let f = joiner.f;
+        if joiner.left {
+            self.graph.keep_null_keys(stream);
+        }
         let node = NewNode::new(call, name, &[stream, right], Kind::Stream)
             .keeps(Keeps::Key)
             .asks(Ask { of: right, old: false, read: true })
@@ -135,28 +144,77 @@ impl<K: Data, V: Data> KStream<K, V> {
                 let Some(table) = lowering.parent_getter::<K, V2>(1) else {
                     return lowering.bug("a joined table cannot be read");
                 };
-                let node = lowering.side::<K, V, _, _>(0, 0, table, move |table, _| {
-                    let f = f.clone();
-                    let join = move |table: &Getter<K, V2>,
-                                     key: K,
-                                     value: V,
-                                     ctx: &mut streams_core::processor::ProcessorContext<
-                        '_,
-                        K,
-                        W,
-                    >| {
-                        let row = table.get(&mut ctx.state(), &key)?;
-                        match f(&key, value, row.as_ref().map(|(row, _)| &**row)) {
-                            Some(joined) => ctx.forward(key, joined),
-                            None => Ok(()),
-                        }
-                    };
-                    process_fn(table, Arc::new(join))
-                });
+                let node = match waits {
+                    None => lower_join(lowering, table, joiner.f),
+                    Some(waits) => lower_join_with_grace(lowering, table, waits),
+                };
                 lowering.output(node);
             });
-        KStream::new(self.graph.clone(), self.graph.add(node))
+        let grace = options.and_then(|options| options.grace);
+        let node = self.graph.add(node);
+        if let Some(grace) = grace {
+            let grace_ms = millis(grace);
+            self.graph.join_with_grace(GraceJoin { call, join: node, table: right, grace_ms });
+        }
+        KStream::new(self.graph.clone(), node)
     }
+
+    /// How records wait, if they do; a mistake if they cannot be written.
+    fn waits<V2, W>(
+        &self,
+        call: Call,
+        joiner: &Joiner<K, V, V2, W>,
+        options: Option<&Joined<K, V>>,
+    ) -> Option<Waits<K, V, V2, W>> {
+        let options = options?;
+        let grace = millis(options.grace?);
+        let key = options.key.resolve(self.key_serde().as_ref());
+        let value = options.value.resolve(self.value_serde().as_ref());
+        let Some((key, value)) = key.zip(value) else {
+            let message = format!(
+                "{call} has a grace period, and so a store of records that wait, and there are no \
+                 serdes above to inherit for it: use Joined::with"
+            );
+            self.graph.mistake(call, message);
+            return None;
+        };
+        Some(Waits { join: joiner.f.clone(), left: joiner.left, key, value, grace })
+    }
+}
+
+/// Joins each record when it comes.
+fn lower_join<K: Data, V: Data, V2: Data, W: Data>(
+    lowering: &mut Lowering<'_>,
+    table: ValueGetter<K, V2>,
+    f: Arc<JoinRow<K, V, V2, W>>,
+) -> Node<K, W> {
+    lowering.side::<K, V, _, _>(0, 0, table, move |table, _| {
+        let f = f.clone();
+        let join =
+            move |table: &Getter<K, V2>, key: K, value: V, ctx: &mut ProcessorContext<'_, K, W>| {
+                let now = ctx.timestamp();
+                let row = table.get_as_of(&mut ctx.state(), &key, now)?;
+                match f(&key, value, row.as_ref().map(|(row, _)| &**row)) {
+                    Some(joined) => ctx.forward(key, joined),
+                    None => Ok(()),
+                }
+            };
+        process_fn(table, Arc::new(join))
+    })
+}
+
+/// Joins each record when its time has come.
+fn lower_join_with_grace<K: Data, V: Data, V2: Data, W: Data>(
+    lowering: &mut Lowering<'_>,
+    table: ValueGetter<K, V2>,
+    waits: Waits<K, V, V2, W>,
+) -> Node<K, W> {
+    let name = lowering.name(0);
+    let buffer = format!("{name}-Buffer");
+    let waiting = Stores::waiting_with(&buffer, waits.key.clone(), waits.value.clone());
+    lowering.side::<K, V, _, _>(0, 0, (table, waiting), move |stores, init| {
+        JoinAfterGrace::new(waits.clone(), stores, &name, init)
+    })
 }
 
 impl<K: Data, V: Data> KStream<K, Option<V>> {
@@ -173,20 +231,25 @@ impl<K: Data, V: Data> KStream<K, Option<V>> {
     }
 }
 
+/// What all closures that join are made into: `None` is no result.
+pub(super) type JoinRow<K, V, V2, W> = dyn Fn(&K, V, Option<&V2>) -> Option<W> + Send + Sync;
+
 /// A closure that joins, and the prefix of the join's generated name.
 struct Joiner<K, V, V2, W> {
-    f: Arc<dyn Fn(&K, V, Option<&V2>) -> Option<W> + Send + Sync>,
+    f: Arc<JoinRow<K, V, V2, W>>,
     prefix: &'static str,
+    /// Records without a row have results.
+    left: bool,
 }
 
 fn inner<K, V, V2, W>(f: impl Fn(&K, V, &V2) -> W + Send + Sync + 'static) -> Joiner<K, V, V2, W> {
     let f = move |key: &K, value: V, row: Option<&V2>| row.map(|row| f(key, value, row));
-    Joiner { f: Arc::new(f), prefix: "KSTREAM-JOIN-" }
+    Joiner { f: Arc::new(f), prefix: "KSTREAM-JOIN-", left: false }
 }
 
 fn left<K, V, V2, W>(
     f: impl Fn(&K, V, Option<&V2>) -> W + Send + Sync + 'static,
 ) -> Joiner<K, V, V2, W> {
     let f = move |key: &K, value: V, row: Option<&V2>| Some(f(key, value, row));
-    Joiner { f: Arc::new(f), prefix: "KSTREAM-LEFTJOIN-" }
+    Joiner { f: Arc::new(f), prefix: "KSTREAM-LEFTJOIN-", left: true }
 }

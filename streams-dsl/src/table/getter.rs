@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use streams_core::processor::StateAccess;
 use streams_core::stores::{
-    BufferStore, ConnectedStores, HandleMaker, Held, KeyValueStore, Store, StoreBuilder,
-    StoreConnections, StoreHandle, StoreSet,
+    BufferStore, ConnectedStores, HandleMaker, Held, Store, StoreBuilder, StoreConnections,
+    StoreHandle, StoreSet, VersionedStore,
 };
 use streams_core::{BoxError, Data, Timestamp};
+
+use super::TableStoreBuilder;
 
 /// Connects a processor to the stores that a table is read from; its handle is a [`Getter`].
 pub(crate) struct ValueGetter<K, V> {
@@ -21,7 +23,15 @@ pub(crate) struct Getter<K, V> {
 }
 
 type Read<K, V> =
-    dyn Fn(&mut StateAccess<'_>, &K) -> Result<Option<Row<V>>, BoxError> + Send + Sync;
+    dyn Fn(&mut StateAccess<'_>, &K, When) -> Result<Option<Row<V>>, BoxError> + Send + Sync;
+
+/// The time for which a value is asked.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Now,
+    /// Tables that are not versioned have one answer for all times.
+    AsOf(Timestamp),
+}
 
 /// Reads a key of a store.
 pub(crate) type ReadStore<S, K, V> =
@@ -52,7 +62,7 @@ impl<K: 'static, V: 'static> StoreSet for ValueGetter<K, V> {
 
 impl<K: Data, V: Data> Getter<K, V> {
     fn new(
-        read: impl Fn(&mut StateAccess<'_>, &K) -> Result<Option<Row<V>>, BoxError>
+        read: impl Fn(&mut StateAccess<'_>, &K, When) -> Result<Option<Row<V>>, BoxError>
         + Send
         + Sync
         + 'static,
@@ -66,14 +76,48 @@ impl<K: Data, V: Data> Getter<K, V> {
         state: &mut StateAccess<'_>,
         key: &K,
     ) -> Result<Option<Row<V>>, BoxError> {
-        (self.read)(state, key)
+        (self.read)(state, key, When::Now)
+    }
+
+    /// The value of `key` as it was at `time`, if the table is versioned; else as it is now.
+    pub(crate) fn get_as_of(
+        &self,
+        state: &mut StateAccess<'_>,
+        key: &K,
+        time: Timestamp,
+    ) -> Result<Option<Row<V>>, BoxError> {
+        (self.read)(state, key, When::AsOf(time))
     }
 }
 
 impl<K: Data, V: Data> ValueGetter<K, V> {
     /// Reads the table's own store.
-    pub(crate) fn of_store(store: StoreBuilder<KeyValueStore<K, V>>) -> Self {
-        Self::of(store, |state, handle, key| state.store(handle).get_held(key))
+    pub(crate) fn of_store(store: TableStoreBuilder<K, V>) -> Self {
+        match store {
+            TableStoreBuilder::Latest(store) => {
+                Self::of(store, |state, handle, key| state.store(handle).get_held(key))
+            }
+            TableStoreBuilder::Versioned(store) => Self::of_versions(store),
+        }
+    }
+
+    fn of_versions(store: StoreBuilder<VersionedStore<K, V>>) -> Self {
+        Self {
+            connect: Arc::new(move |connections| {
+                let make = (&store).connect(connections);
+                Arc::new(move |stores| {
+                    let handle = make(stores);
+                    Getter::new(move |state, key, when| {
+                        let mut versions = state.store(&handle);
+                        let found = match when {
+                            When::Now => versions.get(key)?,
+                            When::AsOf(time) => versions.get_as_of(key, time)?,
+                        };
+                        Ok(found.map(|record| (Held::new(record.value), record.timestamp)))
+                    })
+                })
+            }),
+        }
     }
 
     /// Reads the table's own store, of any kind.
@@ -83,7 +127,7 @@ impl<K: Data, V: Data> ValueGetter<K, V> {
                 let make = (&store).connect(connections);
                 Arc::new(move |stores| {
                     let handle = make(stores);
-                    Getter::new(move |state, key| read(state, &handle, key))
+                    Getter::new(move |state, key, _| read(state, &handle, key))
                 })
             }),
         }
@@ -97,7 +141,7 @@ impl<K: Data, V: Data> ValueGetter<K, V> {
                 let make = ((&buffer).connect(connections), (self.connect)(connections));
                 Arc::new(move |stores| {
                     let (buffer, parent) = (make.0(stores), make.1(stores));
-                    Getter::new(move |state, key| {
+                    Getter::new(move |state, key, _| {
                         match state.store(&buffer).get_held(key)? {
                             // As in the JVM its time is not known.
                             Some((row, _)) => {
@@ -123,8 +167,8 @@ impl<K: Data, V: Data> ValueGetter<K, V> {
                 let (make, f) = ((self.connect)(connections), f.clone());
                 Arc::new(move |stores| {
                     let (parent, f) = (make(stores), f.clone());
-                    Getter::new(move |state, key| {
-                        Ok(parent.get(state, key)?.and_then(|row| f(key, row)))
+                    Getter::new(move |state, key, when| {
+                        Ok((parent.read)(state, key, when)?.and_then(|row| f(key, row)))
                     })
                 })
             }),
@@ -148,8 +192,8 @@ impl<K: Data, V: Data> ValueGetter<K, V> {
                 let (make, f) = (set.connect(connections), f.clone());
                 Arc::new(move |wired| {
                     let ((parent, handles), f) = (make(wired), f.clone());
-                    Getter::new(move |state, key| {
-                        let row = parent.get(state, key)?;
+                    Getter::new(move |state, key, when| {
+                        let row = (parent.read)(state, key, when)?;
                         let time = row.as_ref().map(|row| row.1);
                         let value = f(&handles, key, row.as_ref().map(|row| &*row.0), state)?;
                         // Without a row there is no time; -1 ms as in the JVM.
@@ -161,7 +205,8 @@ impl<K: Data, V: Data> ValueGetter<K, V> {
         }
     }
 
-    /// Reads two other tables, and computes this one's value from them.
+    /// Reads two other tables, and computes this one's value from them. As in the JVM it is not
+    /// versioned, even where both are.
     pub(crate) fn with<V2: Data, W: Data>(
         self,
         other: ValueGetter<K, V2>,
@@ -174,7 +219,7 @@ impl<K: Data, V: Data> ValueGetter<K, V> {
                 let f = f.clone();
                 Arc::new(move |stores| {
                     let (this, other, f) = (make.0(stores), make.1(stores), f.clone());
-                    Getter::new(move |state, key| {
+                    Getter::new(move |state, key, _| {
                         let this = this.get(state, key)?;
                         let other = other.get(state, key)?;
                         Ok(f(key, this, other))

@@ -57,8 +57,10 @@ impl<K: Data, V: Data> KTable<K, V> {
                 let Some((key, value)) = serdes else {
                     return lowering.bug("a grouping without serdes was not refused");
                 };
+                let versioned = lowering.is_versioned(0);
                 lowering.processor::<K, Change<V>, _, _>((), move |(), _| SelectRows {
                     f: f.clone(),
+                    versioned,
                     key: key.clone(),
                     value: value.clone(),
                     bytes: (Vec::new(), Vec::new()),
@@ -76,6 +78,8 @@ type Selector<K, V, K2, V2> = dyn Fn(&K, &V) -> (K2, V2) + Send + Sync;
 /// Makes one change of each group of the changes of the rows.
 struct SelectRows<K, V, K2, V2> {
     f: Arc<Selector<K, V, K2, V2>>,
+    /// What changes the past of a versioned table changes no aggregate.
+    versioned: bool,
     key: SerdeRef<K2>,
     value: SerdeRef<V2>,
     /// Two keys as bytes, while they are compared.
@@ -114,6 +118,9 @@ impl<K: Data, V: Data, K2: Data, V2: Data> Processor for SelectRows<K, V, K2, V2
         change: Change<V>,
         ctx: &mut ProcessorContext<'_, K2, Change<V2>>,
     ) -> Result<(), BoxError> {
+        if self.versioned && !change.is_latest {
+            return Ok(());
+        }
         let old = self.select(&key, change.old);
         let new = self.select(&key, change.new);
         match (old, new) {

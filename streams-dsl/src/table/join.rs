@@ -8,7 +8,7 @@ use streams_core::stores::{Change, Held};
 use streams_core::{BoxError, Data, Timestamp};
 
 use super::getter::Row;
-use super::{Getter, KTable, NewTable, TableOutput};
+use super::{Getter, KTable, NewTable, OUT_OF_ORDER, TableOutput};
 use crate::graph::{Ask, Call, Keeps};
 
 /// Which rows a join has.
@@ -106,6 +106,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             });
             lowering.set_getter(Some(getter));
             let send_old = parts.send_old && parts.store.is_none();
+            let versioned = (lowering.is_versioned(0), lowering.is_versioned(1));
             let (left, right) = (joiner.clone(), joiner);
             let from_left = lowering.side::<K, Change<V>, _, _>(1, 0, other, move |other, _| {
                 let joiner = left.clone();
@@ -116,6 +117,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                     }),
                     // A row of the left side alone is a result of left and outer joins.
                     alone: kind != JoinKind::Inner,
+                    versioned: versioned.0,
                     send_old,
                     values: PhantomData,
                 }
@@ -128,6 +130,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                         joiner(key, v, v2)
                     }),
                     alone: kind == JoinKind::Outer,
+                    versioned: versioned.1,
                     send_old,
                     values: PhantomData,
                 }
@@ -157,6 +160,8 @@ struct JoinSide<K, V, V2, W, F> {
     join: Arc<F>,
     /// Whether a row of this side has a result without the other.
     alone: bool,
+    /// The table of this side is versioned: what changes its past changes no result.
+    versioned: bool,
     send_old: bool,
     values: PhantomData<fn(V) -> W>,
 }
@@ -176,6 +181,10 @@ where
         change: Change<V>,
         ctx: &mut ProcessorContext<'_, K, Change<W>>,
     ) -> Result<(), BoxError> {
+        if self.versioned && !change.is_latest {
+            ctx.dropped(OUT_OF_ORDER);
+            return Ok(());
+        }
         let other = self.other.get(&mut ctx.state(), &key)?;
         if other.is_none() && (!self.alone || change.is_empty()) {
             return Ok(());
@@ -209,7 +218,7 @@ impl<K: Data, W: Data> Processor for JoinOutput<K, W> {
         change: Change<W>,
         ctx: &mut ProcessorContext<'_, K, Change<W>>,
     ) -> Result<(), BoxError> {
-        self.output.emit(key, change.new, change.old, ctx)
+        self.output.emit(key, change, ctx)
     }
 
     fn flush(&mut self, ctx: &mut ProcessorContext<'_, K, Change<W>>) -> Result<(), BoxError> {

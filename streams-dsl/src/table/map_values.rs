@@ -69,10 +69,11 @@ impl<K: Data, V: Data, W: Data> Processor for MapRows<K, V, W> {
         change: Change<V>,
         ctx: &mut ProcessorContext<'_, K, Change<W>>,
     ) -> Result<(), BoxError> {
+        let is_latest = change.is_latest;
         let map = |value: Option<Held<V>>| value.map(|value| Held::new((self.f)(&key, &value)));
         let new = map(change.new);
         let old = if self.output.wants_old() { map(change.old) } else { None };
-        self.output.emit(key, new, old, ctx)
+        self.output.emit(key, Change::new(new, old).latest(is_latest), ctx)
     }
 
     fn flush(&mut self, ctx: &mut ProcessorContext<'_, K, Change<W>>) -> Result<(), BoxError> {

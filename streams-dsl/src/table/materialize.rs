@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use streams_core::Data;
 use streams_core::stores::{
-    HandleMaker, KeyValueStore, ReadOnly, StoreConnections, StoreHandle, StoreSet,
+    HandleMaker, KeyValueStore, ReadOnly, StoreConnections, StoreHandle, StoreSet, VersionedStore,
 };
 
-use super::{KTable, Stored};
+use super::{KTable, Stored, refuse_impossible_versions};
 use crate::graph::{Call, ErasedStored};
 use crate::options::{KeyValueKind, Materialized, StoreSettings};
 
@@ -27,9 +27,34 @@ impl<K: Data, V: Data> KTable<K, V> {
             self.graph.mistake(call, message);
             return self.clone();
         };
+        let versions = options.settings.versions;
+        refuse_impossible_versions(&self.graph, call, &options.settings);
         let stored = Stored { key, value, settings: options.settings };
         self.graph.materialize(call, self.node, options.name.as_deref(), Arc::new(stored));
+        self.graph.set_history(self.node, versions);
         self.clone()
+    }
+
+    /// A [versioned](Materialized::versioned) table as what it is: a processor that is given this in
+    /// place of the table asks for values as they were.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use streams_dsl::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// # let history = Materialized::from("prices").versioned(Duration::from_secs(3600));
+    /// let prices = builder.table::<String, i64>("prices", history);
+    /// builder
+    ///     .stream::<String, i64>("orders")
+    ///     .process_values_fn(prices.versions(), |prices, item, pieces, ctx| {
+    ///         let an_hour_ago = ctx.timestamp() - Duration::from_secs(3600);
+    ///         let then = ctx.store(prices).get_as_of(&item, an_hour_ago)?;
+    ///         ctx.forward(item, then.map_or(0, |then| then.value * pieces))
+    ///     })
+    ///     .to("amounts");
+    /// ```
+    pub fn versions(&self) -> TableVersions<K, V> {
+        TableVersions(self.clone())
     }
 
     /// Makes sure that the table has a store, for a processor that looks things up in it.
@@ -51,6 +76,20 @@ impl<K: Data, V: Data> StoreSet for &KTable<K, V> {
         let (graph, node) = (self.graph.clone(), self.node);
         let place =
             connections.named::<ReadOnly<KeyValueStore<K, V>>>(move || graph.store_of(node));
+        Arc::new(move |stores| stores.handle(place))
+    }
+}
+
+/// The store of a versioned table, for processors: [`KTable::versions`].
+pub struct TableVersions<K, V>(KTable<K, V>);
+
+impl<K: Data, V: Data> StoreSet for TableVersions<K, V> {
+    type Handles = StoreHandle<ReadOnly<VersionedStore<K, V>>>;
+
+    fn connect(self, connections: &mut StoreConnections) -> HandleMaker<Self::Handles> {
+        let (graph, node) = (self.0.graph, self.0.node);
+        let place =
+            connections.named::<ReadOnly<VersionedStore<K, V>>>(move || graph.store_of(node));
         Arc::new(move |stores| stores.handle(place))
     }
 }

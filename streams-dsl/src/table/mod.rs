@@ -9,6 +9,7 @@ mod join;
 mod map_values;
 mod materialize;
 mod source;
+mod store;
 mod suppress;
 mod suppress_queue;
 mod to_stream;
@@ -18,18 +19,23 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use streams_core::stores::{KeyValueStore, StoreBuilder, Stores};
+use streams_core::stores::{StoreBuilder, Stores};
+use streams_core::task::DropReason;
 use streams_core::{Data, SerdeRef};
 
 use crate::graph::{
     BuildOptions, Call, ErasedStored, Graph, Keeps, Kind, Lowering, NewNode, NodeId, NodeName,
     Origin, StoreName,
 };
-use crate::options::StoreSettings;
-pub(crate) use emit::{TableOutput, TableParts, TableStore};
+use crate::options::{StoreSettings, Versions};
+pub(crate) use emit::{TableOutput, TableParts};
 pub(crate) use getter::{Getter, ValueGetter};
+pub use materialize::TableVersions;
 pub(crate) use source::TableSource;
+pub(crate) use store::{TableHandle, TableStore, TableStoreBuilder};
 pub(crate) use to_stream::nullable;
+
+use crate::windows::millis;
 
 /// A table: the latest value of each key. A typed handle to one operator of the topology.
 ///
@@ -69,6 +75,9 @@ impl<K: 'static, V: 'static> KTable<K, V> {
     }
 }
 
+/// Why joins drop what changes the past of a versioned table.
+const OUT_OF_ORDER: DropReason = DropReason::Other("out-of-order");
+
 /// How the store of a table is made, if it gets one: what the graph keeps without knowing the
 /// types.
 pub(crate) struct Stored<K, V> {
@@ -104,17 +113,55 @@ pub(crate) fn stored<K, V>(
             return None;
         }
     };
+    refuse_impossible_versions(graph, call, &settings);
     Some(Stored { key, value, settings })
 }
 
+fn refuse_impossible_versions(graph: &Graph, call: Call, settings: &StoreSettings) {
+    let Some(versions) = settings.versions else { return };
+    if settings.emit_on_commit == Some(true) {
+        let message = format!(
+            "{call} has emit_on_commit(true), but a versioned table forwards every update: none \
+             replaces another"
+        );
+        graph.mistake(call, message);
+    }
+    if versions.segment_interval.is_some_and(|interval| millis(interval) == 0) {
+        let message = format!("{call} has versioned segments of less than a millisecond");
+        graph.mistake(call, message);
+    }
+}
+
 impl<K: Data, V: Data> Stored<K, V> {
-    /// The declaration of the store.
+    /// The declaration of the store. `source_topic` is there if that serves as the changelog.
     pub(crate) fn builder(
         &self,
         name: &str,
         options: BuildOptions,
-    ) -> StoreBuilder<KeyValueStore<K, V>> {
-        let mut store = Stores::key_value_with(name, self.key.clone(), self.value.clone());
+        source_topic: Option<&str>,
+    ) -> TableStoreBuilder<K, V> {
+        let (key, value) = (self.key.clone(), self.value.clone());
+        match self.settings.versions {
+            None => {
+                let store = Stores::key_value_with(name, key, value);
+                TableStoreBuilder::Latest(self.with_settings(store, options, source_topic))
+            }
+            Some(Versions { history_retention, segment_interval }) => {
+                let mut store = Stores::versioned_with(name, history_retention, key, value);
+                if let Some(interval) = segment_interval {
+                    store = store.segment_interval(interval);
+                }
+                TableStoreBuilder::Versioned(self.with_settings(store, options, source_topic))
+            }
+        }
+    }
+
+    fn with_settings<S>(
+        &self,
+        mut store: StoreBuilder<S>,
+        options: BuildOptions,
+        source_topic: Option<&str>,
+    ) -> StoreBuilder<S> {
         if self.settings.in_memory || options.in_memory {
             store = store.in_memory();
         }
@@ -124,7 +171,10 @@ impl<K: Data, V: Data> Stored<K, V> {
         for (key, value) in &self.settings.changelog {
             store = store.changelog_config(key, value);
         }
-        store
+        match source_topic {
+            Some(topic) => store.source_topic_changelog(topic),
+            None => store,
+        }
     }
 }
 
@@ -160,8 +210,12 @@ impl<K: 'static, V: 'static> NewTable<K, V> {
             new = new.serdes(Some(stored.key.clone()), Some(stored.value.clone()));
         }
         let node = graph.add(new);
+        let versions = stored.as_ref().and_then(|stored| stored.settings.versions);
         let stored = stored.map(|stored| Arc::new(stored) as ErasedStored);
-        graph.add_table(node, self.origin, name, stored, self.store_asked);
+        // Dropping what is too old is a part of what such a table is.
+        let store_asked = self.store_asked || versions.is_some();
+        graph.add_table(node, self.origin, name, stored, store_asked);
+        graph.set_history(node, versions);
         KTable::new(graph.clone(), node)
     }
 }

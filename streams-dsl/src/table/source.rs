@@ -38,7 +38,7 @@ where
         ctx: &mut ProcessorContext<'_, K, Change<V>>,
     ) -> Result<(), BoxError> {
         let new = (self.row)(value).map(Held::new);
-        self.output.emit(key, new, None, ctx)
+        self.output.emit(key, Change::new(new, None), ctx)
     }
 
     fn flush(&mut self, ctx: &mut ProcessorContext<'_, K, Change<V>>) -> Result<(), BoxError> {

@@ -91,13 +91,14 @@ impl<H: Clone + Send + 'static, K: Data, V: Data, W: Data> Processor for Transfo
         change: Change<V>,
         ctx: &mut ProcessorContext<'_, K, Change<W>>,
     ) -> Result<(), BoxError> {
+        let is_latest = change.is_latest;
         let mut transform = |value: Option<Held<V>>| {
             let made = (self.f)(&self.handles, &key, value.as_deref(), &mut ctx.state())?;
             Ok::<_, BoxError>(made.map(Held::new))
         };
         let new = transform(change.new)?;
         let old = if self.output.wants_old() { transform(change.old)? } else { None };
-        self.output.emit(key, new, old, ctx)
+        self.output.emit(key, Change::new(new, old).latest(is_latest), ctx)
     }
 
     fn flush(&mut self, ctx: &mut ProcessorContext<'_, K, Change<W>>) -> Result<(), BoxError> {

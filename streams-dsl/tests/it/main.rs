@@ -18,6 +18,7 @@ mod table_groups;
 mod table_joins;
 mod tables;
 mod validation;
+mod versioned_tables;
 mod windows;
 
 use streams_dsl::StreamsBuilder;

@@ -1,5 +1,7 @@
 //! What `build()` refuses: all mistakes at once, each with the user's call.
 
+use std::time::Duration;
+
 use streams_dsl::prelude::*;
 
 /// The messages of all mistakes, each with the line of its call.
@@ -168,4 +170,105 @@ fn mistakes_that_the_core_finds_name_the_users_call_too() {
     assert_eq!(lines, [line, sink], "{all}");
     assert!(all.contains("two stores named `store`"), "{all}");
     assert!(all.contains("nobody to inherit serdes from"), "{all}");
+}
+
+// ---- versioned tables -----------------------------------------------------------------------
+
+const HISTORY: Duration = Duration::from_millis(100);
+
+#[test]
+fn updates_of_a_versioned_table_are_not_suppressed() {
+    let builder = StreamsBuilder::new();
+    let rows = builder.table::<String, i64>("in", Materialized::from("rows").versioned(HISTORY));
+    let held = Suppressed::until_time_limit(HISTORY, Buffer::unbounded());
+    rows.filter(|_, n| *n > 0).suppress(held).to("out");
+    let suppressed = line!() - 1;
+    let [(message, line)] = &mistakes(builder)[..] else { panic!("one mistake") };
+    assert_eq!(*line, suppressed);
+    assert!(message.starts_with("suppress() at"), "{message}");
+    assert!(message.contains("the table of filter() at"), "{message}");
+    assert!(message.contains("is versioned"), "{message}");
+}
+
+#[test]
+fn what_has_a_store_of_its_own_may_be_suppressed() {
+    let builder = StreamsBuilder::new();
+    let rows = builder.table::<String, i64>("in", Materialized::from("rows").versioned(HISTORY));
+    let held = Suppressed::until_time_limit(HISTORY, Buffer::unbounded());
+    rows.filter(|_, n| *n > 0).materialize("latest").suppress(held).to("out");
+    builder.build().unwrap();
+}
+
+#[test]
+fn grace_asks_for_a_history_that_is_as_long() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    let latest = builder.table::<String, i64>("latest", "latest");
+    let short =
+        builder.table::<String, i64>("short", Materialized::from("short").versioned(HISTORY));
+    let both = short.join(&short, |_, a, b| a + b);
+    let filtered = short.filter(|_, n| *n > 0);
+    let grace = |name: &str, ms| Joined::from(name).grace(Duration::from_millis(ms));
+    stream.join_table_with(&latest, |_, a, b| a + b, grace("a", 1)).to("a");
+    let first = line!() - 1;
+    stream.left_join_table_with(&short, |_, a, _| a, grace("b", 101)).to("b");
+    stream.join_table_with(&both, |_, a, b| a + b, grace("c", 1)).to("c");
+    stream.join_table_with(&filtered, |_, a, b| a + b, grace("d", 100)).to("d");
+    let found = mistakes(builder);
+    let lines: Vec<_> = found.iter().map(|(_, line)| line - first).collect();
+    assert_eq!(lines, [0, 2, 3], "{found:?}");
+    assert!(found[0].0.contains("has only the latest"), "{found:?}");
+    assert!(
+        found[1].0.contains("a grace period of 101 ms, but the table of table() at"),
+        "{found:?}"
+    );
+    assert!(found[1].0.contains("for 100 ms only"), "{found:?}");
+    assert!(found[2].0.contains("the table of join() at"), "{found:?}");
+}
+
+#[test]
+fn the_buffer_of_a_join_needs_serdes_and_a_name() {
+    #[derive(Clone)]
+    struct Opaque;
+    let builder = StreamsBuilder::new();
+    let rows = builder.table::<String, i64>("rows", Materialized::from("rows").versioned(HISTORY));
+    let stream = builder.stream::<String, i64>("in").map_values(|_| Opaque);
+    let options = Joined::inherit("joined").grace(HISTORY);
+    stream.join_table_with(&rows, |_, Opaque, n| *n, options).to("out");
+    let [(message, _)] = &mistakes(builder)[..] else { panic!("one mistake") };
+    assert!(message.contains("use Joined::with"), "{message}");
+
+    let builder = StreamsBuilder::new();
+    let rows = builder.table::<String, i64>("rows", Materialized::from("rows").versioned(HISTORY));
+    let stream = builder.stream::<String, i64>("in");
+    stream.join_table_with(&rows, |_, a, b| a + b, Joined::from(auto()).grace(HISTORY)).to("out");
+    let config = StreamsConfig::new("app", "localhost:9092")
+        .set("ensure.explicit.internal.resource.naming", true);
+    let Err(error) = builder.build_with(&config) else { panic!("the name is generated") };
+    let message = error.to_string();
+    assert!(message.contains("KSTREAM-JOIN-0000000003-Buffer: name it"), "{message}");
+}
+
+#[test]
+fn versions_are_neither_cached_nor_cut_into_nothing() {
+    let builder = StreamsBuilder::new();
+    let versioned = |name: &str| Materialized::from(name).versioned(HISTORY);
+    builder.table::<String, i64>("a", versioned("a").emit_on_commit(true)).to("x");
+    let cut = Materialized::from("b").versioned_in_segments(HISTORY, Duration::ZERO);
+    builder.stream::<String, i64>("b").group_by_key().count(cut).to("y");
+    let found = mistakes(builder);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].0.contains("emit_on_commit(true)"), "{found:?}");
+    assert!(found[1].0.starts_with("count() at"), "{found:?}");
+}
+
+#[test]
+fn a_processor_that_expects_the_latest_values_is_told() {
+    let builder = StreamsBuilder::new();
+    let rows = builder.table::<String, i64>("rows", Materialized::from("rows").versioned(HISTORY));
+    let stream = builder.stream::<String, i64>("in");
+    stream.process_values_fn(&rows, |_, key, n, ctx| ctx.forward(key, n)).to("out");
+    let [(message, _)] = &mistakes(builder)[..] else { panic!("one mistake") };
+    println!("{message}");
+    assert!(message.contains("rows"), "{message}");
 }

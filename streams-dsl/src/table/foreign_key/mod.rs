@@ -163,6 +163,7 @@ impl<K: Data, V: Data, FK: Data, V2: Data, W: Data> ForeignKeyJoin<K, V, FK, V2,
                 let topic = lowering.declare_repartition_topic(None);
                 let (base, choose) = (topic.clone(), sides.foreign_partitioner());
                 let registry = move |app: &str, suffix: &str| format!("{app}-{base}-{suffix}");
+                let versioned = lowering.is_versioned(0);
                 let changes = lowering.side::<K, Change<V>, _, _>(1, 0, (), move |(), init| {
                     let topic = |suffix| registry(init.application_id(), suffix);
                     Subscribe {
@@ -171,6 +172,7 @@ impl<K: Data, V: Data, FK: Data, V2: Data, W: Data> ForeignKeyJoin<K, V, FK, V2,
                         values: ByteSerde::value(sides.values.clone(), topic("vh")),
                         foreign_keys: ByteSerde::key(sides.foreign_keys.clone(), topic("fk")),
                         left_join,
+                        versioned,
                     }
                 });
                 let mut produced = Produced::with(&topic, Nullable(Raw), SubscriptionSerde);
@@ -297,9 +299,10 @@ fn lower_respond<K: Data, V: Data, FK: Data, V2: Data>(
         let (foreign_keys, foreign_values) = of_subscriptions(init.application_id());
         AnswerSubscription { rows, foreign_keys, foreign_values }
     });
+    let versioned = lowering.is_versioned(1);
     let all = lowering.side::<FK, Change<V2>, _, _>(3, 1, store, move |store, init| {
         let (foreign_keys, foreign_values) = serdes(init.application_id());
-        AnswerAll { store, foreign_keys, foreign_values }
+        AnswerAll { store, foreign_keys, foreign_values, versioned }
     });
     let choose = sides.primary_partitioner();
     let produced = Produced::with(&topic, Raw, ResponseSerde)

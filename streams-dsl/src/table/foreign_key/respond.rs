@@ -9,7 +9,7 @@ use streams_core::{BoxError, Data};
 
 use super::bytes::ByteSerde;
 use super::messages::{Instruction, Response, Subscription};
-use crate::table::Getter;
+use crate::table::{Getter, OUT_OF_ORDER};
 
 /// Subscriptions by `int32 length of the foreign key, foreign key, primary key`.
 pub(crate) type Subscriptions = KeyValueHandle<Bytes, Subscription>;
@@ -95,6 +95,8 @@ pub(crate) struct AnswerAll<FK, V2> {
     pub(crate) store: Subscriptions,
     pub(crate) foreign_keys: ByteSerde<FK>,
     pub(crate) foreign_values: ByteSerde<V2>,
+    /// What changes the past of a versioned table changes no result.
+    pub(crate) versioned: bool,
 }
 
 impl<FK: Data, V2: Data> Processor for AnswerAll<FK, V2> {
@@ -109,6 +111,10 @@ impl<FK: Data, V2: Data> Processor for AnswerAll<FK, V2> {
         change: Change<V2>,
         ctx: &mut ProcessorContext<'_, Bytes, Response>,
     ) -> Result<(), BoxError> {
+        if self.versioned && !change.is_latest {
+            ctx.dropped(OUT_OF_ORDER);
+            return Ok(());
+        }
         let foreign_key = self.foreign_keys.bytes(&foreign_key)?;
         let value = change.new.map(|value| self.foreign_values.bytes(&value)).transpose()?;
         answer_all(&self.store, &foreign_key, value, ctx)

@@ -12,6 +12,7 @@ use streams_core::{BoxError, Data};
 use super::bytes::ByteSerde;
 use super::messages::{Instruction, Subscription};
 use super::murmur3::{ValueHash, hash};
+use crate::table::OUT_OF_ORDER;
 
 /// Tells the foreign key of a row.
 pub(crate) type Extract<K, V, FK> = dyn Fn(&K, &V) -> Option<FK> + Send + Sync;
@@ -24,6 +25,8 @@ pub(crate) struct Subscribe<K, V, FK> {
     pub(crate) foreign_keys: ByteSerde<FK>,
     /// Rows without a match are results too.
     pub(crate) left_join: bool,
+    /// What changes the past of a versioned table changes no result.
+    pub(crate) versioned: bool,
 }
 
 impl<K: Data, V: Data, FK: Data> Processor for Subscribe<K, V, FK> {
@@ -38,6 +41,10 @@ impl<K: Data, V: Data, FK: Data> Processor for Subscribe<K, V, FK> {
         change: Change<V>,
         ctx: &mut ProcessorContext<'_, Option<Bytes>, Subscription>,
     ) -> Result<(), BoxError> {
+        if self.versioned && !change.is_latest {
+            ctx.dropped(OUT_OF_ORDER);
+            return Ok(());
+        }
         if change.is_empty() {
             return Ok(());
         }

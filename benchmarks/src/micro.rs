@@ -1,6 +1,7 @@
 //! A task without Kafka: what a record, a hop and an update of a cached count take. For profiling.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use state_stores::{StateDirectory, TaskKey};
 use streams_core::client::{
@@ -10,6 +11,7 @@ use streams_core::error::BoxError;
 use streams_core::processor::{Processor, ProcessorContext};
 use streams_core::task::{ProcessorTask, RecordCollector, TaskSetup, TaskStore};
 use streams_core::{StreamsConfig, TaskId, Timestamp, Topology};
+use streams_dsl::prelude::{Materialized, StreamsBuilder, TimeWindows};
 
 use crate::Result;
 use crate::measure::cpu_time;
@@ -20,13 +22,18 @@ const BATCH: usize = 500;
 const ROUNDS: usize = 2000;
 const KEYS: usize = 1000;
 
-/// Nanoseconds of CPU time: `record hop count-update`.
+/// A record in so many hopping windows, for the comparison with one in a tumbling window.
+const OVERLAPS: u32 = 12;
+
+/// Nanoseconds of CPU time: `record hop pass count tumbling hopping`.
 pub(crate) fn run() -> Result<String> {
     let bare = per_record(&hops(0)?)?;
     let hop = (per_record(&hops(HOPS)?)? - bare) / HOPS as f64;
     let pass = per_record(&streams::pass("in", "out")?)?;
     let count = per_record(&streams::count("in", "out")?)?;
-    Ok(format!("{bare} {hop} {pass} {count}"))
+    let tumbling = per_record(&windowed_count(1)?)?;
+    let hopping = per_record(&windowed_count(OVERLAPS)?)?;
+    Ok(format!("{bare} {hop} {pass} {count} {tumbling} {hopping}"))
 }
 
 struct Hop;
@@ -54,6 +61,17 @@ fn hops(hops: usize) -> Result<Topology> {
     for hop in 0..hops {
         last = builder.add_processor(&format!("hop-{hop}"), &[&last], (), |(), _| Hop);
     }
+    Ok(builder.build()?)
+}
+
+/// Counts in windows of a minute, of which each record has `overlaps`; forwarded on commit.
+fn windowed_count(overlaps: u32) -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let size = Duration::from_secs(60);
+    let windows = TimeWindows::hopping(size, size / overlaps);
+    let counts = Materialized::from("counts").emit_on_commit(true);
+    let counts = builder.stream::<i64, i64>("in").group_by_key().windowed_by(windows).count(counts);
+    counts.to_stream().for_each(|_, _| {});
     Ok(builder.build()?)
 }
 
@@ -100,7 +118,7 @@ fn per_record(topology: &Topology) -> Result<f64> {
 /// Keys and values of eight bytes, which are an i64 as well.
 fn record(number: usize) -> MemoryRecord {
     MemoryRecord {
-        timestamp: number as i64,
+        timestamp: 1_000_000 + number as i64,
         key: Some((number as i64).to_be_bytes().into()),
         value: Some([0; 8].into()),
         ..MemoryRecord::default()

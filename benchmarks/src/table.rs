@@ -39,11 +39,14 @@ pub(crate) fn render(cases: &[Case], results: &Results, options: &Options) -> St
             Kind::Latency(..) | Kind::LatencyFloor(_) => continue,
             Kind::Micro => format!(
                 "per record without a sink {} ns, per hop {} ns, pass-through without Kafka {} ns, \
-                 count and sink without Kafka {} ns",
+                 count and sink without Kafka {} ns, count in a tumbling window {} ns, in twelve \
+                 hopping windows {} ns",
                 column(0),
                 column(1),
                 column(2),
                 column(3),
+                column(4),
+                column(5),
             ),
             Kind::Restart => restart_lines(&column),
             Kind::ManyTasks => format!(

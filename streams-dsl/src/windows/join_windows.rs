@@ -19,7 +19,6 @@ pub struct JoinWindows {
     grace: Duration,
 }
 
-#[allow(dead_code, reason = "stream-stream joins are being built on it")]
 impl JoinWindows {
     /// The other's time is at most this much earlier or later.
     #[track_caller]

@@ -1,14 +1,16 @@
 //! Makes the calls of a scenario with the DSL.
 
 mod groups;
+mod joins;
 mod streams;
 mod tables;
 mod windows;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use streams_dsl::WindowKind;
 use streams_dsl::prelude::*;
+use streams_dsl::{KeyValueKind, WindowKind};
 
 use super::Op;
 use streams::AnyStream;
@@ -52,6 +54,8 @@ impl Calls {
         let made = self.made_by(op).map_err(|error| format!("{op}: {error}"))?;
         if let Some(store) = op.get("store") {
             let rows = match &made {
+                // Neither side can list what is in a versioned store.
+                _ if op.get("versioned").is_some() => None,
                 Made::Table(AnyTable::Numbers(_)) => Some(Rows::Numbers),
                 Made::Table(AnyTable::Texts(_)) => Some(Rows::Texts),
                 _ => None,
@@ -115,8 +119,18 @@ fn unknown(op: &Op) -> String {
     format!("no call {} of that", op.call)
 }
 
-/// Calls `f` with the options of a store: a name or none, then what else was said.
-fn materialized<K: DefaultSerde, V: DefaultSerde, Kind>(op: &Op) -> Materialized<K, V, Kind> {
+/// The options of a store without windows: a name or none, then what else was said.
+fn materialized<K: DefaultSerde, V: DefaultSerde>(op: &Op) -> Materialized<K, V, KeyValueKind> {
+    let options = of_any_kind(op);
+    match op.number("versioned") {
+        Ok(history) => {
+            options.versioned(Duration::from_millis(u64::try_from(history).unwrap_or(0)))
+        }
+        Err(_) => options,
+    }
+}
+
+fn of_any_kind<K: DefaultSerde, V: DefaultSerde, Kind>(op: &Op) -> Materialized<K, V, Kind> {
     let mut options = match op.get("store") {
         Some(name) => Materialized::from(name),
         None => Materialized::from(auto()),
@@ -134,7 +148,7 @@ fn materialized<K: DefaultSerde, V: DefaultSerde, Kind>(op: &Op) -> Materialized
 fn window_store<K: DefaultSerde, V: DefaultSerde>(
     op: &Op,
 ) -> Result<Materialized<K, V, WindowKind>, String> {
-    let options = materialized(op);
+    let options = of_any_kind(op);
     Ok(match op.get("retention") {
         Some(_) => options.retention(windows::millis(op, "retention")?),
         None => options,

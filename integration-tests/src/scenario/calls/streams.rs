@@ -7,7 +7,7 @@ use streams_dsl::prelude::*;
 
 use super::super::{Expr, Op, Text};
 use super::tables::AnyTable;
-use super::{Made, materialized, unknown};
+use super::{Made, joins, materialized, unknown};
 
 /// A stream, with null in keys and values where its type says so.
 #[derive(Clone)]
@@ -65,14 +65,13 @@ pub(super) fn call(stream: &AnyStream, other: Option<&Made>, op: &Op) -> Result<
     if let Some(made) = by_nulls(stream, op) {
         return Ok(made);
     }
-    if let AnyStream::Plain(stream) = stream {
-        let made = match (&*op.call, other) {
-            (_, Some(Made::Table(AnyTable::Texts(table)))) => Some(join_table(stream, table, op)?),
-            _ => by_key(stream, op)?,
-        };
-        if let Some(made) = made {
-            return Ok(made);
-        }
+    if let Some(made) = joins::call(stream, other, op)? {
+        return Ok(made);
+    }
+    if let AnyStream::Plain(stream) = stream
+        && let Some(made) = by_key(stream, op)?
+    {
+        return Ok(made);
     }
     match (stream, other) {
         (AnyStream::Plain(stream), None) => stateless(stream, op),
@@ -136,28 +135,6 @@ fn by_key(s: &KStream<String, String>, op: &Op) -> Result<Option<Made>, String> 
         }
         _ => return Ok(None),
     }))
-}
-
-fn join_table(
-    s: &KStream<String, String>,
-    table: &KTable<String, String>,
-    op: &Op,
-) -> Result<Made, String> {
-    let f = Expr::new(op.need("f")?);
-    let options = match op.get("name") {
-        Some(name) => Joined::from(name),
-        None => Joined::from(auto()),
-    };
-    let joined: KStream<String, String> = match &*op.call {
-        "join_table" => {
-            s.join_table_with(table, move |k, a, b| f.make(Some(k), Some(&a), Some(b)), options)
-        }
-        "left_join_table" => {
-            s.left_join_table_with(table, move |k, a, b| f.make(Some(k), Some(&a), b), options)
-        }
-        _ => return Err(unknown(op)),
-    };
-    Ok(Made::Stream(AnyStream::Plain(joined)))
 }
 
 fn stateless<K: Text, V: Text>(s: &KStream<K, V>, op: &Op) -> Result<Made, String> {

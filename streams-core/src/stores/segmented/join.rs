@@ -101,6 +101,12 @@ impl<K: Data, V: Data> JoinAccess<'_, K, V> {
         Ok(Written::Stored(()))
     }
 
+    /// Leaves out one of the numbers that tell records of one key and time apart: in Kafka Streams a
+    /// record without a value, which is not stored, takes one, and the numbers are in the changelog.
+    pub fn skip_number(&mut self) {
+        self.instance.next_sequence();
+    }
+
     /// Calls `visit` with the records of `key` within `times`, by time, then in the order in which
     /// they were put.
     pub fn visit(

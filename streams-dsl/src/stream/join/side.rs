@@ -69,8 +69,11 @@ impl<K: Data, V: Data> Processor for KeepRecords<K, V> {
         let observed = ctx.store(&self.store).observed();
         ctx.shared(&self.times).advance(observed);
         let (value, timestamp) = (Held::new(value), ctx.timestamp());
-        let has_partners = !self.key.is_null(&key) && !self.value.is_null(&value);
-        if !has_partners {
+        if self.key.is_null(&key) {
+            return ctx.forward(key, value);
+        }
+        if self.value.is_null(&value) {
+            ctx.store(&self.store).skip_number();
             return ctx.forward(key, value);
         }
         // The record meets the other side before its own side has it: once, not twice.

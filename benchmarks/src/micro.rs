@@ -9,6 +9,7 @@ use streams_core::client::{
 };
 use streams_core::error::BoxError;
 use streams_core::processor::{Processor, ProcessorContext};
+use streams_core::stores::GlobalStores;
 use streams_core::task::{ProcessorTask, RecordCollector, TaskSetup, TaskStore};
 use streams_core::{StreamsConfig, TaskId, Timestamp, Topology};
 use streams_dsl::prelude::{Materialized, StreamsBuilder, TimeWindows};
@@ -92,6 +93,7 @@ fn per_record(topology: &Topology) -> Result<f64> {
         inputs: vec![(TopicPartition::new("in", 0), Timestamp::from_millis(-1))],
         committed_times: Vec::new(),
         stores,
+        globals: &GlobalStores::default(),
         handlers: &config.handlers,
         wall_clock: Timestamp::from_millis(0),
     })?;

@@ -65,6 +65,11 @@ impl ApplyJob {
         self.database.expire(&spec.family(), self.instance_id, segments, stream_time_ms)
     }
 
+    /// The keys that the job writes, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.frozen.layer.sorted_rows().map(|(key, _)| key)
+    }
+
     /// How many rows the job writes.
     pub fn rows(&self) -> usize {
         self.frozen.layer.len()

@@ -95,6 +95,28 @@ impl LayeredStore {
         })
     }
 
+    /// What the engine has of this store, for others to read while this one is written: each sees
+    /// every layer as soon as it is applied. Nothing is to be sealed in it, and after a
+    /// [`wipe`](Self::wipe) it has the rows from before. The store counts as open as long as any
+    /// reader lives.
+    #[must_use]
+    pub fn reader(&self) -> Self {
+        Self {
+            guard: Arc::clone(&self.guard),
+            database: Arc::clone(&self.database),
+            incarnation: self.incarnation.clone(),
+            instance: Arc::clone(&self.instance),
+            sealed: Vec::new(),
+            committed: Layer::default(),
+            committed_metadata: None,
+            committed_since_ms: None,
+            frozen: None,
+            applied_metadata: self.applied_metadata.clone(),
+            notes: None,
+            load: Weak::new(),
+        }
+    }
+
     /// The store that was asked for.
     pub fn spec(&self) -> &StoreSpec {
         &self.guard.spec

@@ -13,6 +13,9 @@ pub struct TaskKey {
 }
 
 impl TaskKey {
+    /// The owner of what every task of a process reads and none writes. Shown as `global`.
+    pub const GLOBAL: Self = Self { subtopology: u32::MAX, partition: -1 };
+
     /// The task of `subtopology` that reads `partition`.
     pub const fn new(subtopology: u32, partition: i32) -> Self {
         Self { subtopology, partition }
@@ -21,6 +24,9 @@ impl TaskKey {
 
 impl fmt::Display for TaskKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::GLOBAL {
+            return f.write_str("global");
+        }
         write!(f, "{}_{}", self.subtopology, self.partition)
     }
 }

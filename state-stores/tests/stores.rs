@@ -292,3 +292,28 @@ fn store_names_are_checked() {
     // Names of families that exist anyway are no trap.
     assert!(storage.open_store(&StoreSpec::key_value("default")).is_ok());
 }
+
+#[test]
+fn readers_see_what_is_applied_and_keep_the_store_open() {
+    on_both(|directory| {
+        let storage = directory.lease(TaskKey::GLOBAL).unwrap();
+        let spec = StoreSpec::key_value("s");
+        let mut store = storage.open_store(&spec).unwrap();
+        let reader = store.reader();
+        commit(&mut store, 1, vec![put(b"a", b"1"), put(b"b", b"1")]);
+        assert_eq!(rows(&reader).len(), 0, "not applied yet");
+        let job = store.apply().unwrap();
+        assert_eq!(job.keys().collect::<Vec<_>>(), [b"a", b"b"]);
+        store.finish_apply(job.run()).unwrap();
+        assert_eq!(rows(&reader), rows(&store));
+        commit(&mut store, 2, vec![delete(b"a")]);
+        apply(&mut store);
+        assert_eq!(reader.get(b"a").unwrap(), None);
+        assert_eq!(directory.tasks(), [], "it belongs to no task");
+        drop(store);
+        let again = storage.open_store(&spec);
+        assert!(matches!(again, Err(StateError::StoreOpen { .. })), "it is being read");
+        drop(reader);
+        assert_eq!(storage.open_store(&spec).unwrap().metadata(), Some(&metadata(2)));
+    });
+}

@@ -17,10 +17,18 @@ impl TaskId {
     pub const fn new(subtopology: u32, partition: i32) -> Self {
         Self { subtopology, partition }
     }
+
+    /// What feeds the global store of `subtopology`: a task in name only, of no partition.
+    pub const fn global(subtopology: u32) -> Self {
+        Self { subtopology, partition: -1 }
+    }
 }
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.partition < 0 {
+            return write!(f, "{}_global", self.subtopology);
+        }
         write!(f, "{}_{}", self.subtopology, self.partition)
     }
 }

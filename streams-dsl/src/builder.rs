@@ -4,13 +4,15 @@ use std::any::{TypeId, type_name};
 use std::sync::Arc;
 
 use streams_core::config::DslStore;
+use streams_core::processor::{Processor, ProcessorInit};
+use streams_core::stores::{KeyValueHandle, KeyValueStore, ReadOnlyStore, StoreBuilder};
 use streams_core::topology::{Consumed, Mistake, Topics, Topology, TopologyError};
 use streams_core::{Data, SerdeRef, StreamsConfig};
 
 use crate::graph::{BuildOptions, Call, Graph, Kind, NewNode, Origin, SourceTopics};
 use crate::options::{KeyValueKind, Materialized};
 use crate::stream::KStream;
-use crate::table::{KTable, NewTable, TableSource, stored};
+use crate::table::{GlobalKTable, KTable, NewTable, TableSource, stored};
 
 /// Begins a topology: sources are made with it, everything else with the handles that they return.
 ///
@@ -55,7 +57,7 @@ impl StreamsBuilder {
     fn stream_in<K: Data, V: Data>(&self, call: Call, consumed: Consumed<K, V>) -> KStream<K, V> {
         let name = self.graph.name(consumed.name(), &[("KSTREAM-SOURCE-", "")]);
         let source = Kind::Source(source_topics(&consumed, false));
-        let (key, value) = self.source_serdes(call, &consumed);
+        let (key, value) = source_serdes(&self.graph, call, &consumed);
         let node =
             NewNode::new(call, name, &[], source).serdes(key, value).lower(move |lowering| {
                 match lowering.same_source() {
@@ -90,7 +92,7 @@ impl StreamsBuilder {
         let store = self.graph.store_name(options.name.as_deref(), &prefix);
         let parts = [("KSTREAM-SOURCE-", "-source"), ("KTABLE-SOURCE-", "")];
         let name = self.graph.name(consumed.name(), &parts);
-        let (key, value) = self.source_serdes(call, &consumed);
+        let (key, value) = source_serdes(&self.graph, call, &consumed);
         let rows = options.value.resolve(value.as_ref());
         let keys = options.key.resolve(key.as_ref());
         let stored = stored(&self.graph, call, keys, rows, options.settings);
@@ -113,6 +115,54 @@ impl StreamsBuilder {
             lowering.output(table);
         });
         table.add(&self.graph)
+    }
+
+    /// Reads a topic as a table of which each instance of the application has all rows, whatever
+    /// its partitions: for tables that are small, and looked up by other keys than that of the
+    /// record in hand. See [`join_global`](KStream::join_global).
+    ///
+    /// The table is complete up to the end of the topic before any task that looks it up runs, and
+    /// follows the topic from then on. The topic is the changelog of its store.
+    #[track_caller]
+    pub fn global_table<K: Data, V: Data>(
+        &self,
+        topic: impl Into<Consumed<K, V>>,
+        store: impl Into<Materialized<K, V, KeyValueKind>>,
+    ) -> GlobalKTable<K, V> {
+        GlobalKTable::read(&self.graph, Call::new("global_table"), topic.into(), store.into())
+    }
+
+    /// A store of which each instance of the application has all rows, written by a processor that
+    /// gets every record of `topic`, whatever its partition. Other processors read it: give them
+    /// what this returns as one of their stores.
+    ///
+    /// The processor can have no timers, and what it forwards goes nowhere. When an instance loses
+    /// its disk, or the end of what it had written in a crash, the processor gets these records
+    /// again: that must not matter.
+    #[track_caller]
+    pub fn add_global_store<K: Data, V: Data, RK: Data, RV: Data, P>(
+        &self,
+        store: StoreBuilder<KeyValueStore<RK, RV>>,
+        topic: impl Into<Consumed<K, V>>,
+        supplier: impl Fn(KeyValueHandle<RK, RV>, &mut ProcessorInit<'_, P>) -> P
+        + Send
+        + Sync
+        + 'static,
+    ) -> ReadOnlyStore<KeyValueStore<RK, RV>>
+    where
+        P: Processor<KIn = K, VIn = V>,
+    {
+        let (call, consumed) = (Call::new("add_global_store"), topic.into());
+        let topics = source_topics(&consumed, true);
+        let parts = [("KSTREAM-SOURCE-", "-source"), ("KTABLE-SOURCE-", "")];
+        let name = self.graph.name(consumed.name(), &parts);
+        source_serdes(&self.graph, call, &consumed);
+        let read = ReadOnlyStore::named(store.name().clone());
+        let node = NewNode::new(call, name, &[], Kind::Source(topics));
+        self.graph.add(node.lower(move |lowering| {
+            lowering.global_store(consumed, store, supplier);
+        }));
+        read
     }
 
     /// Checks what was called, and makes the topology. All mistakes at once, each with the user's
@@ -146,22 +196,26 @@ impl StreamsBuilder {
             optimization: config.topology_optimization,
         })
     }
-
-    fn source_serdes<K: 'static, V: 'static>(
-        &self,
-        call: Call,
-        consumed: &Consumed<K, V>,
-    ) -> (Option<SerdeRef<K>>, Option<SerdeRef<V>>) {
-        let key = consumed.key_serde().resolve(None);
-        let value = consumed.value_serde().resolve(None);
-        if key.is_none() || value.is_none() {
-            self.graph.mistake(call, "a source has nobody to inherit serdes from");
-        }
-        (key, value)
-    }
 }
 
-fn source_topics<K: 'static, V: 'static>(consumed: &Consumed<K, V>, table: bool) -> SourceTopics {
+/// The serdes of a source; a mistake if there are none.
+pub(crate) fn source_serdes<K: 'static, V: 'static>(
+    graph: &Graph,
+    call: Call,
+    consumed: &Consumed<K, V>,
+) -> (Option<SerdeRef<K>>, Option<SerdeRef<V>>) {
+    let key = consumed.key_serde().resolve(None);
+    let value = consumed.value_serde().resolve(None);
+    if key.is_none() || value.is_none() {
+        graph.mistake(call, "a source has nobody to inherit serdes from");
+    }
+    (key, value)
+}
+
+pub(crate) fn source_topics<K: 'static, V: 'static>(
+    consumed: &Consumed<K, V>,
+    table: bool,
+) -> SourceTopics {
     let (mut topics, pattern) = match consumed.topics() {
         Topics::List(topics) => (topics.clone(), false),
         Topics::Pattern(pattern) => (vec![pattern.clone()], true),

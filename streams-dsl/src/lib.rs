@@ -32,7 +32,7 @@ pub use stream::{Emitter, KStream, Split};
 pub use streams_core as core;
 pub use streams_core::{KafkaStreams, StreamsConfig, StreamsError};
 pub use streams_core::{config, json_serde, processor, reaction, record, serdes, stores, topology};
-pub use table::{KTable, TableVersions};
+pub use table::{GlobalKTable, KTable, TableVersions};
 pub use windows::{
     EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows,
 };

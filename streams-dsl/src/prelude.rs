@@ -10,8 +10,8 @@ pub use streams_core::serdes::{
     TimeWindowedKey, Utf8,
 };
 pub use streams_core::stores::{
-    KeyValueHandle, KeyValueStore, SessionStore, StoreBuilder, StoreHandle, StoreName, Stores,
-    WindowStore,
+    KeyValueHandle, KeyValueStore, ReadOnlyHandle, ReadOnlyStore, SessionStore, StoreBuilder,
+    StoreHandle, StoreName, Stores, WindowStore,
 };
 pub use streams_core::topology::{
     Consumed, OffsetReset, Partitions, Produced, Topic, Topics, Topology, TopologyError,
@@ -31,7 +31,7 @@ pub use crate::options::{Auto, Grouped, Joined, Materialized, Repartitioned, aut
 pub use crate::options::{Buffer, Suppressed};
 pub use crate::options::{StreamJoined, TableJoined};
 pub use crate::stream::{Emitter, KStream};
-pub use crate::table::KTable;
+pub use crate::table::{GlobalKTable, KTable};
 pub use crate::windows::{
     EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows,
 };

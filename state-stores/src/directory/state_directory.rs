@@ -221,7 +221,8 @@ impl StateDirectory {
         Ok(TaskStorage::new(Arc::clone(self), task, token))
     }
 
-    /// The tasks that have state here, leased or not, in order.
+    /// The tasks that have state here, leased or not, in order; without
+    /// [`TaskKey::GLOBAL`], which is none.
     pub fn tasks(&self) -> Vec<TaskKey> {
         let mut tasks = BTreeSet::new();
         for database in self.databases() {
@@ -231,6 +232,7 @@ impl StateDirectory {
                 }
             }
         }
+        tasks.remove(&TaskKey::GLOBAL);
         tasks.into_iter().collect()
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use state_stores::{StateDirectory, StateDirectoryOptions, StateError, TaskKey};
 
+use super::global_part::GlobalPart;
 use super::mailbox::Postbox;
 use super::restorer::Restorer;
 use super::state::StateCell;
@@ -16,6 +17,7 @@ use crate::client::{ClientError, ClientSupplier, FetcherOptions, WakeRef};
 use crate::config::{ResolvedConfig, State, StreamsEvent};
 use crate::error::StreamsError;
 use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig, TaskState};
+use crate::stores::GlobalStores;
 use crate::task_id::TaskId;
 use crate::time::ClockRef;
 use crate::topology::{Fingerprint, InternalTopicSettings, Topology};
@@ -34,6 +36,7 @@ pub struct InstanceShared {
     /// Closed when every part has ended: then another instance may open it.
     directory: Mutex<Option<Arc<StateDirectory>>>,
     pub(crate) states: StateCell,
+    pub(crate) globals: GlobalStores,
     /// Of each thread: over it, a commit is due.
     pub(crate) dirty_bytes_max: usize,
     /// Of each thread, dirty or not: over it, clean rows are evicted.
@@ -63,6 +66,8 @@ pub struct Instance {
     pub restorer: Restorer,
     /// Writes layers.
     pub worker: StoreWorker,
+    /// Feeds the global stores, if there are any.
+    pub global: Option<GlobalPart>,
 }
 
 /// Who is woken when a part has something to do.
@@ -75,6 +80,8 @@ pub struct InstanceWakes {
     pub restorer: WakeRef,
     /// Of the store worker.
     pub worker: WakeRef,
+    /// Of what feeds the global stores.
+    pub global: WakeRef,
 }
 
 impl InstanceShared {
@@ -97,7 +104,12 @@ impl InstanceShared {
         let share = |of: u64| {
             usize::try_from(config.memory_budget_bytes / of).unwrap_or(usize::MAX) / threads
         };
-        let states = StateCell::new(threads, config.handlers.on_state.clone());
+        let waits = topology.global_subtopologies().next().is_some();
+        let states = StateCell::new(
+            thread_count(&topology, &config),
+            waits,
+            config.handlers.on_state.clone(),
+        );
         Ok(Arc::new(Self {
             dirty_bytes_max: share(DIRTY_SHARE),
             cache_bytes_max: share(CACHE_SHARE),
@@ -110,6 +122,7 @@ impl InstanceShared {
             clock,
             directory: Mutex::new(Some(directory)),
             states,
+            globals: GlobalStores::default(),
             troubled: TroubledTasks::default(),
         }))
     }
@@ -132,8 +145,14 @@ impl InstanceShared {
         directory.clone().expect("the state directory is open as long as a part lives")
     }
 
+    /// How many stream threads there are: none if there are only global stores.
+    pub fn thread_count(&self) -> usize {
+        thread_count(&self.topology, &self.config)
+    }
+
     /// Closes the state directory: the last thing that happens.
     pub(crate) fn close_directory(&self) {
+        self.globals.clear();
         let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(directory) = directory else { return };
         if let Err(error) = directory.flush_all() {
@@ -229,7 +248,8 @@ impl Instance {
             threads.push(thread);
             members.push(member);
         }
-        Ok(Self { shared, threads, members, restorer, worker })
+        let global = global_part(&shared, &**clients, &wakes.global)?;
+        Ok(Self { shared, threads, members, restorer, worker, global })
     }
 }
 
@@ -274,6 +294,28 @@ pub fn stream_thread(
         wake: wake.clone(),
     });
     Ok((thread, member))
+}
+
+fn global_part(
+    shared: &Arc<InstanceShared>,
+    clients: &dyn ClientSupplier,
+    wake: &WakeRef,
+) -> Result<Option<GlobalPart>, StreamsError> {
+    if shared.topology.global_subtopologies().next().is_none() {
+        return Ok(None);
+    }
+    let fetcher = fetcher(shared, clients, "global-consumer", wake)?;
+    let admin = clients.admin(wake.clone()).map_err(|error| {
+        StreamsError::from_client(error, "make a client", &shared.config.bootstrap_servers)
+    })?;
+    Ok(Some(GlobalPart::new(shared.clone(), fetcher, admin, wake)))
+}
+
+fn thread_count(topology: &Topology, config: &ResolvedConfig) -> usize {
+    match topology.subtopologies().next() {
+        Some(_) => config.num_stream_threads,
+        None => 0,
+    }
 }
 
 fn fetcher(
@@ -348,8 +390,7 @@ fn open_directory(
     topology: &Topology,
     config: &ResolvedConfig,
 ) -> Result<Arc<StateDirectory>, StreamsError> {
-    let stores = topology.subtopologies().flat_map(|number| topology.stores(number));
-    if !stores.into_iter().any(|store| store.spec().persistent) {
+    if !topology.all_stores().any(|store| store.spec().persistent) {
         return Ok(StateDirectory::in_memory());
     }
     let path = config.state_dir.join(&*config.application_id);

@@ -34,15 +34,19 @@ struct Shared {
 struct Inner {
     state: State,
     threads: Vec<ThreadState>,
+    /// The global stores are not complete yet.
+    waits_for_globals: bool,
     wakers: Vec<Waker>,
 }
 
 impl StateCell {
-    /// `Created`, with `threads` threads. The listener gets the old and the new state, in order.
-    pub fn new(threads: usize, listener: Option<StateListener>) -> Self {
+    /// `Created`, with `threads` threads, and global stores that have to be complete or not. The
+    /// listener gets the old and the new state, in order.
+    pub fn new(threads: usize, waits_for_globals: bool, listener: Option<StateListener>) -> Self {
         let inner = Inner {
             state: State::Created,
             threads: vec![ThreadState::Starting; threads],
+            waits_for_globals,
             wakers: Vec::new(),
         };
         Self(Arc::new(Shared { inner: Mutex::new(inner), listener }))
@@ -63,14 +67,24 @@ impl StateCell {
         let next = {
             let mut inner = self.lock();
             inner.threads[thread] = state;
-            let all_run = inner.threads.iter().all(|t| *t == ThreadState::Running);
-            match inner.state {
-                State::Created | State::Rebalancing if all_run => State::Running,
-                State::Running | State::Created if !all_run => State::Rebalancing,
-                state => state,
-            }
+            inner.next()
         };
         self.set(next);
+    }
+
+    /// The global stores are complete.
+    pub fn set_globals_complete(&self) {
+        let next = {
+            let mut inner = self.lock();
+            inner.waits_for_globals = false;
+            inner.next()
+        };
+        self.set(next);
+    }
+
+    /// Whether the global stores are complete.
+    pub fn globals_complete(&self) -> bool {
+        !self.lock().waits_for_globals
     }
 
     /// The application's new state. Ended states stay; a failure stays a failure.
@@ -109,6 +123,19 @@ impl StateCell {
     // No foreign code runs under this lock.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The application's state, as it follows from those of its parts.
+    fn next(&self) -> State {
+        let threads_run = self.threads.iter().all(|thread| *thread == ThreadState::Running);
+        let all_run = threads_run && !self.waits_for_globals;
+        match self.state {
+            State::Created | State::Rebalancing if all_run => State::Running,
+            State::Running | State::Created if !all_run => State::Rebalancing,
+            state => state,
+        }
     }
 }
 

@@ -283,6 +283,7 @@ fn wire(
         inputs,
         committed_times,
         stores,
+        globals: &shared.globals,
         handlers: &shared.config.handlers,
         wall_clock: Timestamp::from_millis(shared.clock.wall_ms()),
     })

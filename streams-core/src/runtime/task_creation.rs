@@ -210,6 +210,12 @@ impl TaskCreation {
     }
 
     fn open(&mut self, cx: &mut CreationContext<'_>) -> Result<Progress, StreamsError> {
+        if cx.shared.topology.reads_globals(self.id().subtopology)
+            && !cx.shared.states.globals_complete()
+        {
+            self.retry_at = Some(cx.now + RETRY_INTERVAL);
+            return Ok(Progress::Wait(Stage::Open));
+        }
         let key = TaskKey { subtopology: self.id().subtopology, partition: self.id().partition };
         let storage = match cx.shared.directory().lease(key) {
             Ok(storage) => storage,

@@ -168,6 +168,16 @@ impl<K: Data, V: Data> KeyValueAccess<'_, K, V> {
         Ok(None)
     }
 
+    /// Removes the value, without a look at what was there, with another time than the record's.
+    pub fn delete_at(&mut self, key: &K, timestamp: Timestamp) -> Result<(), BoxError> {
+        let at = self.instance.place(key)?;
+        self.instance.write(at, |row| {
+            row.value = None;
+            row.timestamp = timestamp.as_millis();
+        });
+        Ok(())
+    }
+
     /// Removes and returns what was there.
     pub fn delete(&mut self, key: &K) -> Result<Option<V>, BoxError> {
         let old = self.put_held(key, None, self.record.timestamp())?;

@@ -207,6 +207,10 @@ impl<K: Data, V: Data> StoreInstance for KeyValueInstance<K, V> {
         self.cache.evict(bytes_max);
     }
 
+    fn forget(&mut self, key: &[u8]) {
+        self.cache.forget(key);
+    }
+
     fn has_emissions(&self) -> bool {
         self.cache.has_aside()
     }

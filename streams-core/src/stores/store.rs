@@ -63,6 +63,12 @@ pub trait StoreInstance: Any + Send {
     /// are held or only dirty rows are left. Never forwards.
     fn evict(&mut self, bytes_max: usize);
 
+    /// Drops what is cached of one key, given as it is serialised, unless it was written since the
+    /// last seal: somebody else has written it in the layers below.
+    fn forget(&mut self, _key: &[u8]) {
+        self.evict(0);
+    }
+
     /// Whether a change was put aside until the commit and not forwarded yet.
     fn has_emissions(&self) -> bool {
         false

@@ -307,6 +307,17 @@ impl<V> TypedCache<V> {
         }
     }
 
+    /// Drops the row of a key, if it is clean.
+    pub(super) fn forget(&mut self, key: &[u8]) {
+        let hash = self.hash(key);
+        if let Some(at) = self.find(hash, key)
+            && !self.rows[at as usize].dirty
+            && self.rows[at as usize].aside.is_none()
+        {
+            self.remove(at as usize);
+        }
+    }
+
     fn remove(&mut self, at: usize) {
         let row = &mut self.rows[at];
         self.bytes -= row.bytes();

@@ -16,7 +16,7 @@ use super::timers::{TimerKind, Timers};
 use crate::client::{RawRecord, TopicPartition};
 use crate::error::{BoxError, StreamsError};
 use crate::record::{Headers, RecordContext, Timestamp};
-use crate::stores::{ChangelogWriter, Cursor, Store, StoreHandle, StoreName};
+use crate::stores::{ChangelogWriter, Cursor, GlobalStoreReader, Store, StoreHandle, StoreName};
 use crate::task_id::TaskId;
 
 /// One instance of a sub-topology: its arena, its stores, and the queues of its inputs.
@@ -31,6 +31,8 @@ pub struct ProcessorTask {
     state: TaskState,
     /// By store.
     changelogs: Vec<Option<ChangelogPartition>>,
+    /// Of the slots behind those of its own stores.
+    globals: Vec<GlobalStoreReader>,
     /// Something happened since the last seal that a commit must cover.
     dirty: bool,
 }
@@ -54,8 +56,8 @@ type Lent = Box<dyn RecordCollector>;
 impl ProcessorTask {
     /// Makes the arena: runs the supplier of every node.
     pub fn new(setup: TaskSetup<'_>) -> Result<Self, TaskError> {
-        let Parts { nodes, queues, timers, state, changelogs } = make(setup)?;
-        Ok(Self { nodes, queues, timers, state, changelogs, dirty: false })
+        let Parts { nodes, queues, timers, state, changelogs, globals } = make(setup)?;
+        Ok(Self { nodes, queues, timers, state, changelogs, globals, dirty: false })
     }
 
     /// Which task it is.
@@ -251,6 +253,12 @@ impl ProcessorTask {
         Ok(calls)
     }
 
+    /// Whether any timer was asked for.
+    pub fn has_timers(&self) -> bool {
+        let due = |kind| self.timers.next_due(kind).is_some();
+        due(TimerKind::WallClock) || due(TimerKind::StreamTime)
+    }
+
     // ---- commit -------------------------------------------------------------------------------
 
     /// Whether a commit has something to do: records were consumed, timers called, or stores
@@ -321,17 +329,20 @@ impl ProcessorTask {
 
     /// The layers of its stores, in the order of [`Topology::stores`](crate::Topology::stores): to commit and to apply.
     pub fn layers_mut(&mut self) -> impl ExactSizeIterator<Item = &mut LayeredStore> {
-        self.state.stores.iter_mut().map(|store| store.layers_mut())
+        let own = self.changelogs.len();
+        self.state.stores[..own].iter_mut().map(|store| store.layers_mut())
     }
 
     /// The layers of its stores, in the order of [`Topology::stores`](crate::Topology::stores).
     pub fn layers(&self) -> impl ExactSizeIterator<Item = &LayeredStore> {
-        self.state.stores.iter().map(|store| store.layers())
+        let own = self.changelogs.len();
+        self.state.stores[..own].iter().map(|store| store.layers())
     }
 
     /// Gives up everything but the layers of its stores: after an abort, or to hand them over.
     pub fn into_layers(self) -> Vec<LayeredStore> {
-        self.state.stores.into_iter().map(|store| store.into_layers()).collect()
+        let own = self.changelogs.len();
+        self.state.stores.into_iter().take(own).map(|store| store.into_layers()).collect()
     }
 
     /// Tells all processors that the task ends. Not after an error.
@@ -379,9 +390,10 @@ impl ProcessorTask {
         self.state.dropped_counts()
     }
 
-    /// A store by its name; `None` if the task has no such store of that type.
+    /// A store of its own by its name; `None` if the task has no such store of that type.
     pub fn store_handle<S: Store>(&self, name: &str) -> Option<StoreHandle<S>> {
-        let slot = self.state.find_store(name)?;
+        let own = |slot: &u32| (*slot as usize) < self.changelogs.len();
+        let slot = self.state.find_store(name).filter(own)?;
         let instance: &dyn std::any::Any = &*self.state.stores[slot as usize];
         instance.is::<S::Instance>().then(|| StoreHandle::new(slot))
     }
@@ -426,6 +438,10 @@ impl ProcessorTask {
         collector: &mut Lent,
         f: impl FnOnce(&mut Self) -> Result<R, BoxError>,
     ) -> Result<R, TaskError> {
+        let (own, globals) = (self.changelogs.len(), &mut self.globals);
+        for (reader, store) in globals.iter_mut().zip(&mut self.state.stores[own..]) {
+            reader.refresh(&mut **store);
+        }
         std::mem::swap(&mut self.state.collector, collector);
         let result = catch_unwind(AssertUnwindSafe(|| f(self)));
         std::mem::swap(&mut self.state.collector, collector);

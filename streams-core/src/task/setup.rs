@@ -18,7 +18,7 @@ use crate::client::{Tag, TopicPartition};
 use crate::config::Handlers;
 use crate::error::StreamsError;
 use crate::record::Timestamp;
-use crate::stores::{StoreInstance, StoreParts};
+use crate::stores::{GlobalStoreReader, GlobalStores, StoreDeclaration, StoreInstance, StoreParts};
 use crate::task_id::TaskId;
 use crate::topology::{Graph, NodeKind, Subtopology, Topology};
 
@@ -37,6 +37,8 @@ pub struct TaskSetup<'a> {
     pub committed_times: Vec<(String, i64)>,
     /// In the order of [`Topology::stores`].
     pub stores: Vec<TaskStore>,
+    /// Those that its processors may read.
+    pub globals: &'a GlobalStores,
     /// Who is asked about errors.
     pub handlers: &'a Handlers,
     /// The time of day.
@@ -71,6 +73,8 @@ pub(super) struct Parts {
     pub(super) state: TaskState,
     /// By store.
     pub(super) changelogs: Vec<Option<ChangelogPartition>>,
+    /// Of the slots behind those of its own stores.
+    pub(super) globals: Vec<GlobalStoreReader>,
 }
 
 /// Makes all parts: runs the supplier of every node.
@@ -85,7 +89,9 @@ pub(super) fn make(setup: TaskSetup<'_>) -> Result<Parts, TaskError> {
         return Err(fatal(format!("task {task} has {wanted} stores and was given {got}")));
     }
     let names = sub.nodes.iter().map(|&node| graph.nodes[node].name.clone()).collect();
-    let (stores, changelogs) = make_stores(graph, sub, setup.stores, setup.application_id);
+    let (mut stores, changelogs) = make_stores(graph, sub, setup.stores, setup.application_id);
+    let (views, globals) = make_globals(graph, sub, setup.globals, setup.application_id)?;
+    stores.extend(views);
     let partition_times = setup.inputs.iter().map(|(_, time)| *time);
     let stream_time = partition_times.max().unwrap_or(Timestamp::from_millis(-1));
     let mut state = TaskState::new(
@@ -107,7 +113,7 @@ pub(super) fn make(setup: TaskSetup<'_>) -> Result<Parts, TaskError> {
             make_queue(graph, sub, &entries, partition, time, setup.application_id)
         })
         .collect::<Result<_, _>>()?;
-    Ok(Parts { nodes, queues, timers, state, changelogs })
+    Ok(Parts { nodes, queues, timers, state, changelogs, globals })
 }
 
 type Stores = Vec<(Arc<str>, Box<dyn StoreInstance>)>;
@@ -120,19 +126,41 @@ fn make_stores(
 ) -> (Stores, Vec<Option<ChangelogPartition>>) {
     let declared = sub.stores.iter().map(|&store| &graph.stores[store]);
     let made = declared.zip(stores).map(|(declaration, TaskStore { layers, changelog })| {
-        let topic = declaration.own_changelog_topic(application_id);
-        let name = declaration.name().clone();
-        let parts = StoreParts {
-            name: name.clone(),
-            topic,
-            layers,
-            time_ordered: declaration.is_time_ordered(),
-            time_to_live: declaration.time_to_live(),
-        };
-        let instance = declaration.make(parts);
-        ((name, instance), changelog)
+        (make_store(declaration, layers, application_id), changelog)
     });
     made.unzip()
+}
+
+fn make_store(
+    declaration: &StoreDeclaration,
+    layers: LayeredStore,
+    application_id: &str,
+) -> (Arc<str>, Box<dyn StoreInstance>) {
+    let name = declaration.name().clone();
+    let parts = StoreParts {
+        name: name.clone(),
+        topic: declaration.own_changelog_topic(application_id),
+        layers,
+        time_ordered: declaration.is_time_ordered(),
+        time_to_live: declaration.time_to_live(),
+    };
+    (name, declaration.make(parts))
+}
+
+fn make_globals(
+    graph: &Graph,
+    sub: &Subtopology,
+    globals: &GlobalStores,
+    application_id: &str,
+) -> Result<(Stores, Vec<GlobalStoreReader>), TaskError> {
+    let made = sub.globals.iter().map(|&store| {
+        let declaration = &graph.stores[store];
+        let (layers, reader) = globals.reader(declaration.name()).ok_or_else(|| {
+            fatal(format!("global store {} is not there yet", declaration.name()))
+        })?;
+        Ok((make_store(declaration, layers, application_id), reader))
+    });
+    Ok(made.collect::<Result<Vec<_>, TaskError>>()?.into_iter().unzip())
 }
 
 fn make_nodes(

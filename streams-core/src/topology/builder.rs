@@ -37,6 +37,10 @@ pub struct TopologyBuilder {
     pub(super) named_stores: Vec<NamedStore>,
     pub(super) internal_topics: BTreeMap<Arc<str>, InternalTopicSpec>,
     pub(super) copartition_groups: Vec<CopartitionGroup>,
+    /// The processors that feed global stores.
+    pub(super) globals: Vec<usize>,
+    /// Stores that one processor alone writes: their names, and that of the processor.
+    pub(super) sole_writers: BTreeMap<Arc<str>, Arc<str>>,
     pub(super) mistakes: Vec<Mistake>,
 }
 
@@ -78,6 +82,8 @@ impl TopologyBuilder {
             named_stores: Vec::new(),
             internal_topics: BTreeMap::new(),
             copartition_groups: Vec::new(),
+            globals: Vec::new(),
+            sole_writers: BTreeMap::new(),
             mistakes: Vec::new(),
         }
     }
@@ -209,13 +215,13 @@ impl TopologyBuilder {
         if !self.mistakes.is_empty() {
             return Err(TopologyError::new(self.mistakes));
         }
-        let Self { nodes, stores, internal_topics, copartition_groups, .. } = self;
+        let Self { mut nodes, stores, internal_topics, copartition_groups, globals, .. } = self;
         let mut children = vec![Vec::new(); nodes.len()];
         for (index, node) in nodes.iter().enumerate() {
             node.parents.iter().for_each(|&parent| children[parent].push(index));
         }
         let stores: Vec<_> = stores.into_iter().map(|store| store.declaration).collect();
-        let subtopologies = super::subtopologies::number(&nodes, &stores);
+        let subtopologies = super::subtopologies::number(&mut nodes, &stores, &globals);
         Ok(Topology::new(Graph {
             nodes,
             children,
@@ -299,6 +305,13 @@ impl TopologyBuilder {
         let name = declaration.name().clone();
         match self.stores.iter().find(|store| *store.declaration.name() == name) {
             Some(known) if Arc::ptr_eq(&known.declaration, &declaration) => {}
+            Some(_) if self.sole_writers.contains_key(&name) => {
+                let writer = self.sole_writers[&name].clone();
+                self.mistake(format!(
+                    "store `{name}` is written by `{writer}` alone: connect others to what the \
+                     call that added it has returned, and they can read it"
+                ));
+            }
             Some(known) => {
                 let first = known.location;
                 self.mistake(format!(
@@ -331,7 +344,7 @@ impl TopologyBuilder {
     }
 
     #[track_caller]
-    fn mistake(&mut self, message: String) {
+    pub(super) fn mistake(&mut self, message: String) {
         let here = self.here();
         self.mistakes.push(Mistake::new(message, here));
     }

@@ -72,7 +72,7 @@ pub(crate) struct CopartitionGroup {
 }
 
 /// The nodes that hang together, by edges or by stores they share: what one task runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subtopology {
     /// The first number of its task ids.
     pub(crate) number: u32,
@@ -80,6 +80,10 @@ pub struct Subtopology {
     pub(crate) nodes: Vec<usize>,
     /// In the order of insertion.
     pub(crate) stores: Vec<usize>,
+    /// The global stores that its processors read.
+    pub(crate) globals: Vec<usize>,
+    /// It feeds a global store, once per instance: there are no tasks of it.
+    pub(crate) is_global: bool,
 }
 
 impl Topology {
@@ -96,9 +100,24 @@ impl Topology {
         &self.0
     }
 
-    /// The numbers of the sub-topologies.
-    pub fn subtopologies(&self) -> impl ExactSizeIterator<Item = u32> {
-        self.0.subtopologies.iter().map(|sub| sub.number)
+    /// The numbers of the sub-topologies that tasks are made of.
+    pub fn subtopologies(&self) -> impl Iterator<Item = u32> {
+        self.0.subtopologies.iter().filter(|sub| !sub.is_global).map(|sub| sub.number)
+    }
+
+    /// The numbers of the sub-topologies that feed global stores.
+    pub fn global_subtopologies(&self) -> impl Iterator<Item = u32> {
+        self.0.subtopologies.iter().filter(|sub| sub.is_global).map(|sub| sub.number)
+    }
+
+    /// All stores, those of tasks and global ones.
+    pub fn all_stores(&self) -> impl Iterator<Item = &Arc<StoreDeclaration>> {
+        self.0.stores.iter()
+    }
+
+    /// Whether tasks of a sub-topology read global stores.
+    pub(crate) fn reads_globals(&self, subtopology: u32) -> bool {
+        self.subtopology(subtopology).is_some_and(|sub| !sub.globals.is_empty())
     }
 
     /// The stores of the tasks of a sub-topology, in the order in which a task wants them.

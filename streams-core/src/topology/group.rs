@@ -41,6 +41,7 @@ impl Topology {
         let subtopologies = graph
             .subtopologies
             .iter()
+            .filter(|sub| !sub.is_global)
             .map(|sub| topics_of(graph, sub, application_id, settings))
             .collect();
         GroupTopology { subtopologies }

@@ -13,6 +13,7 @@ mod choice;
 mod consumed;
 mod describe;
 mod error;
+mod fed_stores;
 mod fingerprint;
 mod graph;
 mod group;

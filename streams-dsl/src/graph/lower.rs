@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use streams_core::processor::{FixedKeyInit, FixedKeyProcessor, Processor, ProcessorInit};
-use streams_core::stores::StoreSet;
+use streams_core::stores::{KeyValueHandle, KeyValueStore, StoreBuilder, StoreSet};
 use streams_core::topology::{Consumed, Mistake, Node, Partitioner, Produced, TopologyBuilder};
 use streams_core::{Data, SerdeRef};
 
@@ -147,6 +147,22 @@ impl Lowering<'_> {
     ) -> Node<K, V> {
         let name = self.name(part);
         self.topology.add_source(&name, consumed)
+    }
+
+    /// A store that is fed by a topic once per instance.
+    pub(crate) fn global_store<K: Data, V: Data, RK: Data, RV: Data, P>(
+        &mut self,
+        consumed: Consumed<K, V>,
+        store: StoreBuilder<KeyValueStore<RK, RV>>,
+        supplier: impl Fn(KeyValueHandle<RK, RV>, &mut ProcessorInit<'_, P>) -> P
+        + Send
+        + Sync
+        + 'static,
+    ) where
+        P: Processor<KIn = K, VIn = V>,
+    {
+        let (source, processor) = (self.name(0), self.name(1));
+        self.topology.add_global_store(&source, consumed, &processor, store, supplier);
     }
 
     /// Writes what the parent forwards.

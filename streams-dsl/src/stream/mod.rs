@@ -3,6 +3,7 @@
 
 mod emitter;
 mod fallible;
+mod global;
 mod grace;
 mod group;
 mod join;

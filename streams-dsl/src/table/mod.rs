@@ -4,6 +4,7 @@ mod emit;
 mod filter;
 mod foreign_key;
 mod getter;
+mod global;
 mod group;
 mod join;
 mod map_values;
@@ -30,6 +31,7 @@ use crate::graph::{
 use crate::options::{StoreSettings, Versions};
 pub(crate) use emit::{TableOutput, TableParts};
 pub(crate) use getter::{Getter, ValueGetter};
+pub use global::GlobalKTable;
 pub use materialize::TableVersions;
 pub(crate) use source::TableSource;
 pub(crate) use store::{TableHandle, TableStore, TableStoreBuilder};

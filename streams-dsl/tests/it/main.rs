@@ -7,6 +7,7 @@ mod cogroups;
 mod describe;
 mod describe_vectors;
 mod foreign_key_joins;
+mod global_tables;
 mod groups;
 mod join_vectors;
 mod optimizations;

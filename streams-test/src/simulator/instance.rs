@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use state_stores::{StateDirectory, StoreSpec, TaskKey};
 use streams_core::config::State;
+use streams_core::runtime::global_part::GlobalPart;
 use streams_core::runtime::instance::{Instance, InstanceShared, InstanceWakes};
 use streams_core::runtime::mailbox::Postbox;
 use streams_core::runtime::stream_thread::{StreamThread, ThreadCommand};
@@ -27,6 +28,7 @@ pub(super) struct Process {
     /// The parts of former lives.
     dead: Vec<Part>,
     commands: Vec<Postbox<ThreadCommand>>,
+    stop_global: Option<Postbox<()>>,
     shared: Option<Arc<InstanceShared>>,
     alive: Alive,
     /// When a process that was told to stop exits, whatever is left to do.
@@ -43,6 +45,7 @@ impl Process {
             parts: Vec::new(),
             dead: Vec::new(),
             commands: Vec::new(),
+            stop_global: None,
             shared: None,
             alive: Alive::new(false.into()),
             exits_at: None,
@@ -66,14 +69,15 @@ impl Process {
         let directory = Some(self.directory.clone());
         let shared =
             InstanceShared::new(topology.clone(), config.clone(), clock.clone(), directory)?;
-        let threads: Vec<_> = (0..config.num_stream_threads).map(|_| Flag::new()).collect();
+        let threads: Vec<_> = (0..shared.thread_count()).map(|_| Flag::new()).collect();
         let members: Vec<_> = threads.iter().map(|_| Flag::new()).collect();
-        let (restorer, worker) = (Flag::new(), Flag::new());
+        let (restorer, worker, global) = (Flag::new(), Flag::new(), Flag::new());
         let wakes = InstanceWakes {
             threads: threads.iter().map(Flag::wake_ref).collect(),
             members: members.iter().map(Flag::wake_ref).collect(),
             restorer: restorer.wake_ref(),
             worker: worker.wake_ref(),
+            global: global.wake_ref(),
         };
         self.alive.store(false, Ordering::SeqCst);
         self.alive = Alive::new(true.into());
@@ -89,6 +93,10 @@ impl Process {
         }
         self.parts.push(Part::new(Machine::Restorer(Box::new(instance.restorer)), &restorer));
         self.parts.push(Part::new(Machine::Worker(Box::new(instance.worker)), &worker));
+        self.stop_global = instance.global.as_ref().map(GlobalPart::stopper);
+        if let Some(part) = instance.global {
+            self.parts.push(Part::new(Machine::Global(Box::new(part)), &global));
+        }
         self.shared = Some(shared);
         self.frozen = false;
         self.failure = None;
@@ -102,6 +110,7 @@ impl Process {
         // Dropping a machine now would let it do what a killed process cannot do.
         self.dead.append(&mut self.parts);
         self.commands.clear();
+        self.stop_global = None;
         self.shared = None;
     }
 
@@ -115,6 +124,9 @@ impl Process {
         self.exits_at = Some(deadline);
         for commands in &self.commands {
             commands.send(ThreadCommand::Stop { deadline, leave_group: true });
+        }
+        if let Some(stop) = &self.stop_global {
+            stop.send(());
         }
     }
 

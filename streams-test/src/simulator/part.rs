@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use streams_core::StreamsError;
 use streams_core::client::{Wake, WakeRef};
 use streams_core::membership::{Member, NextStep};
+use streams_core::runtime::global_part::GlobalPart;
 use streams_core::runtime::restorer::Restorer;
 use streams_core::runtime::step::Next;
 use streams_core::runtime::store_worker::StoreWorker;
@@ -26,6 +27,7 @@ pub(super) enum Machine {
     Member(Box<Member>),
     Restorer(Box<Restorer>),
     Worker(Box<StoreWorker>),
+    Global(Box<GlobalPart>),
 }
 
 /// Remembers that somebody woke it.
@@ -57,14 +59,16 @@ impl Part {
         now >= self.stalled_until && self.is_wanted(now)
     }
 
-    /// Whether it is a thread, or the member of one, that has not ended.
+    /// Whether it is a thread, or the member of one, or feeds global stores, and has not ended.
     pub(super) fn is_at_work(&self) -> bool {
-        matches!(self.machine, Machine::Thread(_) | Machine::Member(_)) && self.next != Next::Done
+        let works =
+            matches!(self.machine, Machine::Thread(_) | Machine::Member(_) | Machine::Global(_));
+        works && self.next != Next::Done
     }
 
     /// Whether it reads or writes the disk in its steps.
     pub(super) fn waits_for_disk(&self) -> bool {
-        matches!(self.machine, Machine::Restorer(_) | Machine::Worker(_))
+        matches!(self.machine, Machine::Restorer(_) | Machine::Worker(_) | Machine::Global(_))
     }
 
     fn is_wanted(&self, now: Instant) -> bool {
@@ -90,13 +94,8 @@ impl Part {
     pub(super) fn step(&mut self, now: Instant) -> Result<(), StreamsError> {
         self.woken.0.store(false, Ordering::SeqCst);
         self.next = match &mut self.machine {
-            Machine::Thread(thread) => match thread.step(now) {
-                Ok(next) => next,
-                Err(error) => {
-                    self.next = Next::Done;
-                    return Err(error);
-                }
-            },
+            Machine::Thread(thread) => thread.step(now).inspect_err(|_| self.next = Next::Done)?,
+            Machine::Global(part) => part.step(now).inspect_err(|_| self.next = Next::Done)?,
             Machine::Restorer(restorer) => restorer.step(now),
             Machine::Worker(worker) => worker.step(now),
             Machine::Member(member) => match member.step(now) {

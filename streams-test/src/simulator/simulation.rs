@@ -127,8 +127,7 @@ impl Simulation {
     /// Flushes some of the stores of a process, as engines do on their own; which ones, the seed
     /// decides. After a [`kill`](Self::kill) each store is at a flush of its own.
     pub fn flush_some_stores(&mut self, instance: InstanceId) {
-        let stores = self.topology.subtopologies().flat_map(|n| self.topology.stores(n));
-        for store in stores {
+        for store in self.topology.all_stores() {
             if self.random.below(2) == 0 {
                 self.processes[instance.0].flush_store(store.spec());
             }

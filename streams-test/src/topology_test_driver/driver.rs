@@ -41,7 +41,7 @@ pub struct TopologyTestDriver {
 
 enum Phase {
     /// Options may still be said.
-    Setup(Setup),
+    Setup(Box<Setup>),
     Running(Box<Running>),
     /// Making the tasks failed, and the test was told.
     Failed,
@@ -67,7 +67,7 @@ impl TopologyTestDriver {
     }
 
     fn of(setup: Setup) -> Self {
-        Self { shared: Rc::new(RefCell::new(Phase::Setup(setup))) }
+        Self { shared: Rc::new(RefCell::new(Phase::Setup(Box::new(setup)))) }
     }
 
     // ---- options ------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ impl TopologyTestDriver {
     #[track_caller]
     fn option(&self) -> RefMut<'_, Setup> {
         let setup = RefMut::filter_map(self.shared.borrow_mut(), |phase| match phase {
-            Phase::Setup(setup) => Some(setup),
+            Phase::Setup(setup) => Some(&mut **setup),
             _ => None,
         });
         match setup {
@@ -282,7 +282,7 @@ impl TopologyTestDriver {
         if let Phase::Setup(_) = &*phase
             && let Phase::Setup(setup) = std::mem::replace(&mut *phase, Phase::Failed)
         {
-            match Running::new(setup) {
+            match Running::new(*setup) {
                 Ok(running) => *phase = Phase::Running(Box::new(running)),
                 Err(error) => panic!("the topology cannot run: {error:?}"),
             }

@@ -46,6 +46,7 @@
 
 mod driver;
 mod fixture;
+mod global_instance;
 mod input_topic;
 mod key_values;
 mod log_collector;

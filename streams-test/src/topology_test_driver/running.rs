@@ -8,9 +8,11 @@ use std::time::Duration;
 use state_stores::{Attempt, StateDirectory};
 use streams_core::client::{MemoryRecord, TopicPartition};
 use streams_core::partitioning::partition_for_key;
-use streams_core::task::{Dropped, RecordCollector};
-use streams_core::{StreamsError, Timestamp};
+use streams_core::stores::Store;
+use streams_core::task::{Dropped, ProcessorTask, RecordCollector};
+use streams_core::{StreamsError, TaskId, Timestamp};
 
+use super::global_instance::GlobalInstances;
 use super::log_collector::{LogCollector, SharedLogs};
 use super::ready_queues::{Queue, ReadyQueues};
 use super::setup::{Layout, Setup};
@@ -27,6 +29,7 @@ pub(super) struct Running {
     pub(super) logs: SharedLogs,
     collector: Box<dyn RecordCollector>,
     pub(super) tasks: Vec<TaskInstance>,
+    globals: GlobalInstances,
     pub(super) wall_clock: Timestamp,
     /// The number of the commit that comes next.
     attempt: u64,
@@ -59,6 +62,7 @@ impl Running {
         let layout = setup.layout()?;
         let logs = SharedLogs::new(TopicLogs::new(layout.counts.clone()));
         let directory = StateDirectory::in_memory_as(uuid::Uuid::nil());
+        let globals = GlobalInstances::new(&setup, &layout, &directory)?;
         let tasks = layout
             .tasks
             .iter()
@@ -73,6 +77,7 @@ impl Running {
             logs,
             collector,
             tasks,
+            globals,
             wall_clock,
             attempt: 1,
             ready: ReadyQueues::default(),
@@ -80,6 +85,36 @@ impl Running {
             passed_over,
             broken: None,
         })
+    }
+
+    /// The tasks that have a store of that type, by their place; those of global stores come after
+    /// the others.
+    pub(super) fn with_store<S: Store>(
+        &mut self,
+        name: &str,
+        partition: Option<i32>,
+    ) -> Vec<usize> {
+        let has = |task: &ProcessorTask| task.store_handle::<S>(name).is_some();
+        let of_task = |instance: &TaskInstance| {
+            partition.is_none_or(|p| p == instance.id.partition) && has(&instance.task)
+        };
+        let tasks = self.tasks.iter().map(of_task).collect::<Vec<_>>();
+        let globals = self.globals.all.iter_mut();
+        let globals = globals.map(|global| global.task().is_some_and(|task| has(task)));
+        let all = tasks.into_iter().chain(globals.map(|has| has && partition.is_none()));
+        all.enumerate().filter(|(_, has)| *has).map(|(place, _)| place).collect()
+    }
+
+    /// A task by its place.
+    pub(super) fn task(&mut self, place: usize) -> (TaskId, &mut ProcessorTask) {
+        let count = self.tasks.len();
+        if place < count {
+            let instance = &mut self.tasks[place];
+            return (instance.id, &mut instance.task);
+        }
+        let global = &mut self.globals.all[place - count];
+        let id = global.id().unwrap_or(TaskId::global(0));
+        (id, global.task().expect("the task was found by its store"))
     }
 
     /// The topics that sources read.
@@ -150,8 +185,9 @@ impl Running {
     }
 
     /// What all tasks dropped.
-    pub(super) fn dropped(&self) -> Vec<Dropped> {
+    pub(super) fn dropped(&mut self) -> Vec<Dropped> {
         let mut all = DropCounts::new();
+        self.globals.all.iter_mut().for_each(|global| global.add_dropped(&mut all));
         for instance in &self.tasks {
             for (what, count) in instance.dropped() {
                 *all.entry(what).or_default() += count;
@@ -213,8 +249,17 @@ impl Running {
         Err(Failure { error: StreamsError::fatal(message), record: None })
     }
 
-    /// Gives the tasks what was written to their inputs, in that order.
+    /// Gives the global stores, and then the tasks, what was written to their inputs, in that
+    /// order.
     fn feed(&mut self) -> Result<(), Failure> {
+        {
+            let logs = self.logs.lock();
+            for global in &mut self.globals.all {
+                global
+                    .feed(&logs, &self.passed_over, self.wall_clock)
+                    .map_err(|error| Failure { record: record_of(&error), error })?;
+            }
+        }
         {
             let logs = self.logs.lock();
             self.tasks.iter_mut().for_each(|instance| instance.feed(&logs, &self.passed_over));
@@ -305,6 +350,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.tasks.iter_mut().for_each(|instance| instance.task.close());
+        self.globals.all.iter_mut().for_each(|global| global.close());
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use streams_core::assignment::PartitionPlan;
 use streams_core::config::{Handlers, ResolvedConfig};
+use streams_core::stores::GlobalStores;
 use streams_core::topology::{InternalTopicSettings, Topology};
 use streams_core::{StreamsError, TaskId, Timestamp};
 
@@ -14,8 +15,12 @@ pub(super) struct Setup {
     pub(super) topology: Topology,
     pub(super) application_id: Arc<str>,
     pub(super) handlers: Handlers,
+    /// What the tasks read their global stores through.
+    pub(super) globals: GlobalStores,
     /// `None`: tasks never wait for their empty inputs.
     pub(super) max_task_idle: Option<Duration>,
+    /// Whether the processors of global stores have the handler of the others.
+    pub(super) global_processing_handler: bool,
     pub(super) wall_clock: Timestamp,
     pub(super) manual_commit: bool,
     /// As the test gave them.
@@ -37,7 +42,9 @@ impl Setup {
             topology: topology.clone(),
             application_id: "test".into(),
             handlers: Handlers::default(),
+            globals: GlobalStores::default(),
             max_task_idle: None,
+            global_processing_handler: false,
             // Midnight, 1 January 2024 UTC: runs are alike.
             wall_clock: Timestamp::from_millis(1_704_067_200_000),
             manual_commit: false,
@@ -49,6 +56,7 @@ impl Setup {
         Self {
             application_id: config.application_id,
             handlers: config.handlers,
+            global_processing_handler: config.processing_exception_handler_global_enabled,
             max_task_idle: config.max_task_idle.filter(|idle| !idle.is_zero()),
             ..Self::new(topology)
         }
@@ -78,6 +86,12 @@ impl Setup {
                 users.entry(topic.clone()).or_insert(1);
             });
             sources.extend(sub.source_topics.iter().chain(sub.repartition_sources.keys()).cloned());
+        }
+        for global in self.topology.global_subtopologies() {
+            for topic in self.topology.source_topics(global, &self.application_id) {
+                users.entry(topic.clone()).or_insert(1);
+                sources.insert(topic);
+            }
         }
         let plan = PartitionPlan::new(&group, &users)
             .map_err(|error| StreamsError::Partitions { message: error.to_string() })?;

@@ -249,6 +249,7 @@ fn make_task(
         stores: stores
             .map(|(layers, changelog)| TaskStore { layers, changelog: changelog.clone() })
             .collect(),
+        globals: &setup.globals,
         handlers: &setup.handlers,
         wall_clock,
     });
@@ -266,7 +267,7 @@ pub(super) fn streams_error(error: TaskError) -> StreamsError {
     }
 }
 
-fn state_error(task: TaskId, error: StateError) -> StreamsError {
+pub(super) fn state_error(task: TaskId, error: StateError) -> StreamsError {
     let message = format!("the state of task {task} cannot be used");
     StreamsError::Fatal { message, source: Some(error.into()) }
 }

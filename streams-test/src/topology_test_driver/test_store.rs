@@ -56,7 +56,7 @@ impl<S: Store> TestStore<S> {
         let (result, ran) = {
             let task = self.one_task();
             let mut running = self.driver.running();
-            let task = &mut running.tasks[task].task;
+            let (_, task) = running.task(task);
             let result = task.with_store(self.name, &record, f);
             (result, running.run())
         };
@@ -76,7 +76,7 @@ impl<S: Store> TestStore<S> {
         for index in self.tasks() {
             let read = {
                 let mut running = self.driver.running();
-                let task = &mut running.tasks[index].task;
+                let (_, task) = running.task(index);
                 let handle = task.store_handle(self.name.as_str());
                 let mut cursor = cursor(&handle.expect("the task was found by its store"));
                 loop {
@@ -103,9 +103,8 @@ impl<S: Store> TestStore<S> {
         for index in self.tasks() {
             let read = {
                 let mut running = self.driver.running();
-                let instance = &mut running.tasks[index];
-                let id = instance.id;
-                let read = instance.task.with_store(self.name, &record, |store| {
+                let (id, task) = running.task(index);
+                let read = task.with_store(self.name, &record, |store| {
                     Ok(read(store)?.map(|found| (id, found)))
                 });
                 read.expect("the task was found by its store")
@@ -139,12 +138,7 @@ impl<S: Store> TestStore<S> {
     /// The indexes of the tasks that have the store.
     #[track_caller]
     fn tasks(&self) -> Vec<usize> {
-        let running = self.driver.running();
-        let tasks = running.tasks.iter().enumerate().filter(|(_, instance)| {
-            self.partition.is_none_or(|partition| partition == instance.id.partition)
-                && instance.task.store_handle::<S>(self.name.as_str()).is_some()
-        });
-        tasks.map(|(index, _)| index).collect()
+        self.driver.running().with_store::<S>(self.name.as_str(), self.partition)
     }
 
     #[track_caller]
@@ -161,9 +155,7 @@ impl<S: Store> TestStore<S> {
     #[track_caller]
     fn names(&self) -> Vec<String> {
         let running = self.driver.running();
-        let topology = &running.setup.topology;
-        let stores = topology.subtopologies().flat_map(|sub| topology.stores(sub));
-        stores.map(|store| store.name().to_string()).collect()
+        running.setup.topology.all_stores().map(|store| store.name().to_string()).collect()
     }
 
     #[track_caller]

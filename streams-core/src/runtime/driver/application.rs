@@ -14,6 +14,7 @@ use crate::config::{ResolvedConfig, State};
 use crate::error::StreamsError;
 use crate::membership::{Member, NextStep};
 use crate::reaction::ThreadReaction;
+use crate::runtime::global_part::GlobalPart;
 use crate::runtime::instance::{Instance, InstanceShared, InstanceWakes, stream_thread};
 use crate::runtime::mailbox::{Mailbox, Postbox};
 use crate::runtime::restorer::Restorer;
@@ -42,7 +43,8 @@ struct Inner {
     worker: Postbox<WorkerRequest>,
     stop_restorer: Postbox<()>,
     stop_worker: Postbox<()>,
-    /// Stream threads that live.
+    stop_global: Option<Postbox<()>>,
+    /// Stream threads that live, and what feeds the global stores.
     threads: AtomicUsize,
     /// All threads that live.
     parts: AtomicUsize,
@@ -71,17 +73,19 @@ impl Application {
         }
         let clients = clients(&config, &io)?;
         let shared = InstanceShared::new(topology, config, clock, None)?;
-        let notifiers: Vec<_> =
-            (0..shared.config.num_stream_threads).map(|_| Notifier::new()).collect();
+        let notifiers: Vec<_> = (0..shared.thread_count()).map(|_| Notifier::new()).collect();
         let (members, restorer, worker) = (Notifier::new(), Notifier::new(), Notifier::new());
+        let global = Notifier::new();
         let wakes = InstanceWakes {
             threads: notifiers.iter().map(|notifier| notifier.clone() as WakeRef).collect(),
             members: notifiers.iter().map(|_| members.clone() as WakeRef).collect(),
             restorer: restorer.clone(),
             worker: worker.clone(),
+            global: global.clone(),
         };
         let instance = Instance::new(shared.clone(), &clients, &wakes)?;
         let new_members = Mailbox::new(members.clone());
+        let processing = instance.threads.len() + usize::from(instance.global.is_some());
         let inner = Arc::new(Inner {
             io,
             clients,
@@ -95,17 +99,27 @@ impl Application {
             worker: instance.worker.requests(),
             stop_restorer: instance.restorer.stopper(),
             stop_worker: instance.worker.stopper(),
-            threads: AtomicUsize::new(instance.threads.len()),
-            parts: AtomicUsize::new(instance.threads.len() + 3),
+            stop_global: instance.global.as_ref().map(GlobalPart::stopper),
+            threads: AtomicUsize::new(processing),
+            parts: AtomicUsize::new(processing + 3),
             failure: Mutex::new(None),
             shared,
         });
-        let Instance { threads, members: machines, restorer: restoring, worker: writing, .. } =
-            instance;
+        let Instance {
+            threads,
+            members: machines,
+            restorer: restoring,
+            worker: writing,
+            global: feeding,
+            ..
+        } = instance;
         inner.shared.states.set(State::Rebalancing);
         inner.spawn_worker(writing, worker)?;
         inner.spawn_restorer(restoring, restorer)?;
         inner.spawn_members(machines, new_members, members)?;
+        if let Some(feeding) = feeding {
+            inner.spawn_global_part(feeding, global)?;
+        }
         for (thread, notifier) in threads.into_iter().zip(notifiers) {
             inner.spawn_stream_thread(thread, notifier)?;
         }
@@ -153,6 +167,9 @@ impl Inner {
         for commands in self.commands().iter() {
             commands.send(ThreadCommand::Stop { deadline, leave_group });
         }
+        if let Some(stop) = &self.stop_global {
+            stop.send(());
+        }
     }
 
     fn spawn_stream_thread(
@@ -199,9 +216,54 @@ impl Inner {
                 Err(error) => tracing::error!(thread = %name, %error, "it cannot be replaced"),
             }
         }
+        self.fail(error);
+        self.thread_ended();
+    }
+
+    fn fail(&self, error: StreamsError) {
         self.failure().get_or_insert(error);
         self.shared.states.set(State::PendingError);
         self.stop(Duration::from_secs(10), true);
+    }
+
+    /// Nobody can take the place of what feeds the global stores: whatever the handler says, the
+    /// instance ends.
+    fn spawn_global_part(
+        self: &Arc<Self>,
+        part: GlobalPart,
+        notifier: Arc<Notifier>,
+    ) -> Result<(), StreamsError> {
+        let (inner, panicked) = (self.clone(), self.clone());
+        let name = part.name().to_owned();
+        let mut running = Some(part);
+        let step = move |now| {
+            let Some(part) = running.as_mut() else { return Next::Done };
+            match part.step(now) {
+                Ok(Next::Done) => {
+                    running = None;
+                    inner.thread_ended();
+                    Next::Done
+                }
+                Ok(next) => next,
+                Err(error) => {
+                    running = None;
+                    inner.global_part_failed(error);
+                    Next::Done
+                }
+            }
+        };
+        let on_panic = move |message| {
+            let message = format!("what feeds the global stores panicked: {message}");
+            panicked.global_part_failed(StreamsError::fatal(message));
+        };
+        let clock = self.shared.clock.clone();
+        spawn(name, notifier, clock, step, on_panic).map(drop).map_err(|e| thread_error(&e))
+    }
+
+    fn global_part_failed(&self, error: StreamsError) {
+        tracing::error!(error = ?error, "the global stores cannot be fed any more");
+        let _ = (self.shared.config.handlers.thread)(&error);
+        self.fail(error);
         self.thread_ended();
     }
 
@@ -305,9 +367,7 @@ impl Inner {
         let on_panic = move |message| {
             let error = StreamsError::fatal(format!("{part} panicked: {message}"));
             tracing::error!(error = ?error, "a thread of the library has died");
-            inner.failure().get_or_insert(error);
-            inner.shared.states.set(State::PendingError);
-            inner.stop(Duration::from_secs(10), true);
+            inner.fail(error);
             inner.part_ended();
         };
         let clock = self.shared.clock.clone();

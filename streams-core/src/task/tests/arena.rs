@@ -137,7 +137,7 @@ fn two_nodes_share_a_store() {
     let count_b = builder.add_processor("count-b", &[&b], counts.clone(), |store, _| Count(store));
     builder.add_sink("sink", &[&count_a, &count_b], "out");
     let topology = builder.build().unwrap();
-    assert_eq!(topology.subtopologies().len(), 1);
+    assert_eq!(topology.subtopologies().count(), 1);
     let mut driver = Driver::new(&topology, &["a", "b"]);
     driver.pipe(0, "k", "", 1).unwrap();
     driver.pipe(1, "k", "", 2).unwrap();

@@ -23,6 +23,7 @@ use crate::client::{
 };
 use crate::config::Handlers;
 use crate::record::{Headers, Timestamp};
+use crate::stores::GlobalStores;
 use crate::topology::Topology;
 
 const APPLICATION: &str = "app";
@@ -274,6 +275,7 @@ fn make(
         inputs: inputs.iter().map(|input| (input.clone(), at(-1))).collect(),
         committed_times: Vec::new(),
         stores,
+        globals: &GlobalStores::default(),
         handlers,
         wall_clock: at(0),
     })

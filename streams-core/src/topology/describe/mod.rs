@@ -26,7 +26,8 @@ impl Topology {
 }
 
 fn describe_subtopology(graph: &Graph, sub: &Subtopology, text: &mut String) {
-    let _ = writeln!(text, "  Sub-topology: {}", sub.number);
+    let kind = if sub.is_global { " for global store (will not generate tasks)" } else { "" };
+    let _ = writeln!(text, "  Sub-topology: {}{kind}", sub.number);
     let neighbours = Neighbours::find(graph, sub);
     let mut nodes = sub.nodes.clone();
     nodes.sort_by(|&a, &b| neighbours.compare(graph, a, b));
@@ -41,7 +42,9 @@ fn describe_subtopology(graph: &Graph, sub: &Subtopology, text: &mut String) {
             let _ = writeln!(text, "      <-- {}", names(graph, &neighbours.predecessors[place]));
         }
     }
-    text.push('\n');
+    if !sub.is_global {
+        text.push('\n');
+    }
 }
 
 fn headline(spec: &NodeSpec) -> String {

@@ -145,6 +145,12 @@ macro_rules! record_and_state {
             self.state.store(handle, self.record)
         }
 
+        /// Whether no other processor of this task uses the store.
+        #[inline]
+        pub fn is_only_user<S: Store>(&self, handle: &StoreHandle<S>) -> bool {
+            self.state.user_count(handle.slot()) == 1
+        }
+
         /// The next row; the cursor borrows nothing between two calls.
         #[inline]
         pub fn next<S: Store>(

@@ -27,6 +27,8 @@ pub struct TaskState {
     pub(super) stores: Vec<Box<dyn StoreInstance>>,
     /// By slot.
     store_names: Vec<Arc<str>>,
+    /// The nodes that use each store, by slot.
+    store_users: Vec<Vec<usize>>,
     shared: Vec<(String, Box<dyn Any + Send>)>,
     pub(super) stream_time: Timestamp,
     pub(super) wall_clock: Timestamp,
@@ -51,7 +53,7 @@ impl TaskState {
         (stream_time, wall_clock): (Timestamp, Timestamp),
         committed_times: CommittedTimes,
     ) -> Self {
-        let (store_names, stores) = stores.into_iter().unzip();
+        let (store_names, stores): (Vec<_>, Vec<_>) = stores.into_iter().unzip();
         Self {
             task_id,
             application_id,
@@ -59,6 +61,7 @@ impl TaskState {
             node_names,
             node: 0,
             stores,
+            store_users: vec![Vec::new(); store_names.len()],
             store_names,
             shared: Vec::new(),
             stream_time,
@@ -147,6 +150,20 @@ impl TaskState {
         let slot = self.store_names.iter().position(|store| **store == *name);
         let slot = slot.expect("a sub-topology has the stores of its processors");
         u32::try_from(slot).expect("stores are few")
+    }
+
+    /// Tells that the node in hand uses a store.
+    pub(super) fn use_store(&mut self, slot: u32) {
+        let users = &mut self.store_users[slot as usize];
+        if !users.contains(&self.node) {
+            users.push(self.node);
+        }
+    }
+
+    /// How many nodes use a store.
+    #[inline]
+    pub(crate) fn user_count(&self, slot: usize) -> usize {
+        self.store_users[slot].len()
     }
 
     pub(super) fn find_store(&self, name: &str) -> Option<u32> {

@@ -90,9 +90,11 @@ impl Wiring<'_> {
         (self.decorate)(topic)
     }
 
-    /// The slots of stores, by name.
-    pub(crate) fn store_slots(&self, stores: &[Arc<str>]) -> Vec<u32> {
-        stores.iter().map(|store| self.state.store_slot(store)).collect()
+    /// The slots of the stores that the node in hand uses, by name.
+    pub(crate) fn store_slots(&mut self, stores: &[Arc<str>]) -> Vec<u32> {
+        let slots: Vec<_> = stores.iter().map(|store| self.state.store_slot(store)).collect();
+        slots.iter().for_each(|&slot| self.state.use_store(slot));
+        slots
     }
 }
 

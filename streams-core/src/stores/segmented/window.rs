@@ -274,8 +274,19 @@ impl<K: Data, V: Data> WindowAccess<'_, K, V> {
         start: Timestamp,
         before: Option<Held<V>>,
     ) -> Result<(), BoxError> {
+        self.emit_on_commit_in(key, start, before, self.record)
+    }
+
+    /// The same with another record than the one in hand.
+    pub fn emit_on_commit_in(
+        &mut self,
+        key: &K,
+        start: Timestamp,
+        before: Option<Held<V>>,
+        record: &RecordContext,
+    ) -> Result<(), BoxError> {
         let at = self.instance.load(key, start.as_millis(), 0)?;
-        self.instance.put_aside(at, before, self.record);
+        self.instance.put_aside(at, before, record);
         Ok(())
     }
 

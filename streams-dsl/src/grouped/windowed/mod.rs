@@ -3,6 +3,7 @@
 mod cogroup;
 mod definition;
 mod final_results;
+mod panes;
 mod session_aggregate;
 mod session_stream;
 mod sliding_aggregate;
@@ -15,6 +16,7 @@ pub use definition::{AnyTimeWindows, WindowDefinition};
 pub use session_stream::SessionWindowedKStream;
 pub use time_stream::TimeWindowedKStream;
 
+pub(crate) use panes::MergePanes;
 pub(crate) use session_aggregate::{Merge, SessionAggregate};
 pub(crate) use session_stream::{check_sessions, lower_sessions, merge_with};
 pub(crate) use sliding_aggregate::SlidingAggregate;
@@ -30,11 +32,36 @@ use streams_core::stores::Held;
 
 use super::stream::Step;
 
+/// What an aggregation does with a record, and with the aggregate of a pane if it can.
+pub(crate) struct Steps<K, V, A> {
+    pub(crate) step: Arc<Step<K, V, A>>,
+    pub(crate) merge: Option<Arc<MergePanes<A>>>,
+}
+
+impl<K, V, A> From<Arc<Step<K, V, A>>> for Steps<K, V, A> {
+    fn from(step: Arc<Step<K, V, A>>) -> Self {
+        Self { step, merge: None }
+    }
+}
+
+impl<K, V, A> Clone for Steps<K, V, A> {
+    fn clone(&self) -> Self {
+        Self { step: self.step.clone(), merge: self.merge.clone() }
+    }
+}
+
 /// Counts.
 fn count_step<K: Data, V: Data>() -> Arc<Step<K, V, i64>> {
     Arc::new(|_, _, count: &mut Option<Held<i64>>| {
         *count = Some(Held::new(count.as_deref().copied().unwrap_or(0).saturating_add(1)));
         Ok(())
+    })
+}
+
+/// Adds counts.
+fn merge_counts() -> Arc<MergePanes<i64>> {
+    Arc::new(|more, count: &mut Option<Held<i64>>| {
+        *count = Some(Held::new(count.as_deref().copied().unwrap_or(0).saturating_add(*more)));
     })
 }
 

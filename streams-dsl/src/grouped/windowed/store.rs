@@ -9,8 +9,8 @@ use streams_core::stores::{
 };
 use streams_core::task::DropReason;
 use streams_core::{
-    BoxError, Data, Record, SerdeRef, SessionWindow, SessionWindowed, TimeWindow, Timestamp,
-    Windowed,
+    BoxError, Data, Record, RecordContext, SerdeRef, SessionWindow, SessionWindowed, TimeWindow,
+    Timestamp, Windowed,
 };
 
 use crate::graph::{BuildOptions, Call, Graph};
@@ -165,6 +165,11 @@ pub(crate) fn session_getter<K: Data, A: Data>(
 }
 
 impl<S> WindowOutput<S> {
+    /// Whether nobody sees a change before the commit, or the end of the window.
+    pub(crate) fn waits(&self) -> bool {
+        self.emit != Emit::AtOnce
+    }
+
     /// Whether somebody wants to know what an aggregate was before.
     fn keeps_old(&self) -> bool {
         self.emit != Emit::OnClose && (self.send_old || self.emit == Emit::OnCommit)
@@ -174,6 +179,13 @@ impl<S> WindowOutput<S> {
     fn change<A>(&self, new: Option<Held<A>>, old: Option<Held<A>>) -> Change<A> {
         Change::new(new, old.filter(|_| self.send_old))
     }
+}
+
+/// When an aggregate in a window was changed, and by which record.
+pub(crate) struct Cause<'a> {
+    pub(crate) time: Timestamp,
+    /// That of the context, if it is not another one.
+    pub(crate) record: Option<&'a RecordContext>,
 }
 
 type TimeContext<'a, K, A> = ProcessorContext<'a, Windowed<K>, Change<A>>;
@@ -188,8 +200,20 @@ impl<K: Data, A: Data> WindowOutput<WindowStore<K, A>> {
         ctx: &mut TimeContext<'_, K, A>,
         f: impl FnOnce(&K, &mut Option<Held<A>>) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
-        let (now, keeps_old, forwards) =
-            (ctx.timestamp(), self.keeps_old(), self.emit != Emit::OnClose);
+        let cause = Cause { time: ctx.timestamp(), record: None };
+        self.update_by(cause, key, window, ctx, f)
+    }
+
+    /// The same by other records than the one in hand.
+    pub(crate) fn update_by(
+        &self,
+        cause: Cause<'_>,
+        key: K,
+        window: TimeWindow,
+        ctx: &mut TimeContext<'_, K, A>,
+        f: impl FnOnce(&K, &mut Option<Held<A>>) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        let (now, keeps_old, forwards) = (cause.time, self.keeps_old(), self.emit != Emit::OnClose);
         let written = ctx.store(&self.handle).update_held(&key, window.start, |value, time| {
             let old = if keeps_old { value.clone() } else { None };
             *time = later(value.is_some(), *time, now);
@@ -207,7 +231,13 @@ impl<K: Data, A: Data> WindowOutput<WindowStore<K, A>> {
             return Ok(());
         };
         let (new, old, time) = changed?;
-        self.forward(Windowed::new(key, window), (new, old), time, ctx)
+        match cause.record {
+            Some(record) if self.emit == Emit::OnCommit => {
+                let mut store = ctx.store(&self.handle);
+                store.emit_on_commit_in(&key, window.start, old, record)
+            }
+            _ => self.forward(Windowed::new(key, window), (new, old), time, ctx),
+        }
     }
 
     /// Writes an aggregate, and forwards the change.

@@ -8,9 +8,10 @@ use streams_core::stores::{Change, StoreHandle, WindowStore};
 use streams_core::task::DropReason;
 use streams_core::{BoxError, Data, TimeWindow, Timestamp};
 
-use super::WindowedParts;
 use super::final_results::FinalResults;
-use super::store::WindowOutput;
+use super::panes::Panes;
+use super::store::{Cause, WindowOutput};
+use super::{Steps, WindowedParts};
 use crate::grouped::stream::Step;
 use crate::windows::{TimeSpans, millis, observe};
 
@@ -23,6 +24,7 @@ pub(crate) struct TimeAggregate<K, V, A> {
     /// The largest record time that was seen.
     observed: CommittedTime,
     final_results: Option<FinalResults>,
+    panes: Option<Panes<K, A>>,
 }
 
 /// Which windows a time has.
@@ -54,15 +56,23 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
         store: StoreHandle<WindowStore<K, A>>,
         parts: &WindowedParts<K, A>,
         (windows, grace): (Which, Duration),
-        (step, name): (Arc<Step<K, V, A>>, &str),
+        (steps, name): (Steps<K, V, A>, &str),
     ) -> Self {
+        let topic: Arc<str> = format!("{}-{}-changelog", init.application_id(), parts.name).into();
+        let panes = match (windows, steps.merge) {
+            (Which::Aligned(spans), Some(merge)) => {
+                Panes::new(spans, merge, (parts.stored.key.clone(), topic))
+            }
+            _ => None,
+        };
         Self {
             windows,
             grace: millis(grace),
             output: parts.output(store),
-            step,
+            step: steps.step,
             observed: init.observed_time(name),
             final_results: FinalResults::on_close(init, parts),
+            panes,
         }
     }
 }
@@ -82,6 +92,9 @@ impl<K: Data, V: Data, A: Data> Processor for TimeAggregate<K, V, A> {
         let now = ctx.timestamp();
         let observed = observe(self.observed, ctx);
         let close = observed.as_millis().saturating_sub(self.grace);
+        if self.panes.is_some() && self.output.waits() && ctx.is_only_user(&self.output.handle) {
+            return self.process_in_pane((key, value), close, ctx);
+        }
         self.emit_before_they_expire(now, close, ctx)?;
         let mut windows = self.windows.of(now);
         let (mut key, mut value, mut next) = (Some(key), Some(value), windows.next());
@@ -110,18 +123,62 @@ impl<K: Data, V: Data, A: Data> Processor for TimeAggregate<K, V, A> {
         &mut self,
         ctx: &mut ProcessorContext<'_, Self::KOut, Change<A>>,
     ) -> Result<(), BoxError> {
+        self.spread(ctx)?;
         self.output.flush(ctx)
     }
 }
 
+type Context<'a, K, A> = ProcessorContext<'a, streams_core::Windowed<K>, Change<A>>;
+
 impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
+    /// Adds a record to its pane alone: nobody sees its windows before the panes are spread.
+    fn process_in_pane(
+        &mut self,
+        (key, value): (K, V),
+        close: i64,
+        ctx: &mut Context<'_, K, A>,
+    ) -> Result<(), BoxError> {
+        if self.panes.as_ref().is_some_and(|panes| panes.must_spread(close)) {
+            self.spread(ctx)?;
+        }
+        let now = ctx.timestamp();
+        self.emit_before_they_expire(now, close, ctx)?;
+        let Some(panes) = &mut self.panes else { return Ok(()) };
+        let (late, is_late) = panes.closed(now.as_millis(), close);
+        (0..late).for_each(|_| ctx.dropped(DropReason::Late));
+        if !is_late {
+            let step = &self.step;
+            panes.add(key, ctx.record_context(), close, |key, sum| step(key, value, sum))?;
+        }
+        let results = self.final_results.as_mut();
+        if results.is_some_and(|results| results.is_due(close, ctx)) {
+            self.emit_closed(close, ctx)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the panes to the aggregates of their windows.
+    fn spread(&mut self, ctx: &mut Context<'_, K, A>) -> Result<(), BoxError> {
+        let Some(panes) = &mut self.panes else { return Ok(()) };
+        for pane in panes.take() {
+            for window in panes.windows(&pane) {
+                let cause = Cause { time: pane.latest, record: Some(&pane.record) };
+                self.output.update_by(cause, pane.key.clone(), window, ctx, |_, aggregate| {
+                    panes.merge(&pane, aggregate);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// A record that is much later than those before would have the store forget windows that were
     /// not emitted yet: they go first, however short ago the last ones went.
     fn emit_before_they_expire(
         &mut self,
         now: Timestamp,
         close: i64,
-        ctx: &mut ProcessorContext<'_, streams_core::Windowed<K>, Change<A>>,
+        ctx: &mut Context<'_, K, A>,
     ) -> Result<(), BoxError> {
         let (Some(results), Which::Aligned(spans)) = (&self.final_results, self.windows) else {
             return Ok(());
@@ -136,11 +193,7 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
     }
 
     /// Emits the windows that closed since those emitted last.
-    fn emit_closed(
-        &mut self,
-        close: i64,
-        ctx: &mut ProcessorContext<'_, streams_core::Windowed<K>, Change<A>>,
-    ) -> Result<(), BoxError> {
+    fn emit_closed(&mut self, close: i64, ctx: &mut Context<'_, K, A>) -> Result<(), BoxError> {
         let (Some(results), Which::Aligned(spans)) = (&self.final_results, self.windows) else {
             return Ok(());
         };

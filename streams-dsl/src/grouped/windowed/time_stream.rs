@@ -11,7 +11,8 @@ use streams_core::{BoxError, Data, SerdeRef, Windowed};
 use super::store::window_getter;
 use super::time_aggregate::Which;
 use super::{
-    AnyTimeWindows, Declared, SlidingAggregate, TimeAggregate, check_retention, stored_windows,
+    AnyTimeWindows, Declared, SlidingAggregate, Steps, TimeAggregate, check_retention,
+    stored_windows,
 };
 use crate::graph::{Call, Kind, Lowering, NewNode};
 use crate::grouped::KGroupedStream;
@@ -54,8 +55,8 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         &self,
         store: impl Into<Materialized<K, i64, WindowKind>>,
     ) -> KTable<Windowed<K>, i64> {
-        let step = super::count_step();
-        self.aggregate_in(Call::new("count"), "KSTREAM-AGGREGATE-", None, store.into(), step)
+        let steps = Steps { step: super::count_step(), merge: Some(super::merge_counts()) };
+        self.aggregate_in(Call::new("count"), "KSTREAM-AGGREGATE-", None, store.into(), steps)
     }
 
     /// Combines the values of each window of a key. The first value is the first aggregate.
@@ -96,8 +97,8 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             *aggregate = own.map(Held::new);
             Ok::<_, BoxError>(())
         };
-        let call = Call::new("aggregate_option");
-        self.aggregate_in(call, "KSTREAM-AGGREGATE-", None, store.into(), Arc::new(step))
+        let (call, step) = (Call::new("aggregate_option"), Arc::new(step) as Arc<Step<K, V, A>>);
+        self.aggregate_in(call, "KSTREAM-AGGREGATE-", None, store.into(), step)
     }
 
     /// The common shape: a store name, the operator's name, then the repartition topic's, as in the
@@ -109,9 +110,9 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         prefix: &'static str,
         inherited: Option<SerdeRef<A>>,
         options: Materialized<K, A, WindowKind>,
-        step: Arc<Step<K, V, A>>,
+        steps: impl Into<Steps<K, V, A>>,
     ) -> KTable<Windowed<K>, A> {
-        let graph = &self.group.graph;
+        let (graph, steps) = (&self.group.graph, steps.into());
         let store = graph.store_name(options.name.as_deref(), prefix);
         let name = graph.name(None, &[(prefix, "")]);
         let on_close = self.emit == EmitStrategy::OnWindowClose;
@@ -128,7 +129,8 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             };
             let store = parts.window_store();
             lowering.set_getter(Some(window_getter(store.clone())));
-            let node = lower_time_windows(lowering, 0, windows, (store, Arc::new(parts)), step);
+            let node =
+                lower_time_windows(lowering, 0, windows, (store, Arc::new(parts)), steps.clone());
             lowering.output(node);
         });
         let serdes = stored.as_ref().map(|stored| {
@@ -161,23 +163,29 @@ pub(crate) fn lower_time_windows<K: Data, V: Data, A: Data>(
     part: usize,
     windows: AnyTimeWindows,
     (store, parts): Declared<WindowStore<K, A>, K, A>,
-    step: Arc<Step<K, V, A>>,
+    steps: impl Into<Steps<K, V, A>>,
 ) -> Node<Windowed<K>, Change<A>> {
-    let (name, grace) = (lowering.name(part), windows.grace());
-    let which =
-        match windows {
-            AnyTimeWindows::Time(windows) => Which::Aligned(windows.spans()),
-            AnyTimeWindows::Unlimited(windows) => Which::From(windows.start()),
-            AnyTimeWindows::Sliding(windows) => {
-                let spans = windows.spans();
-                let supplier = move |store: StoreHandle<WindowStore<K, A>>,
-                                 init: &mut ProcessorInit<'_, SlidingAggregate<K, V, A>>| {
-                SlidingAggregate::new(init, store, &parts, (spans, grace), (step.clone(), &name))
-            };
-                return lowering.side::<K, V, _, _>(part, part, store, supplier);
-            }
-        };
+    let (name, grace, steps) = (lowering.name(part), windows.grace(), steps.into());
+    let which = match windows {
+        AnyTimeWindows::Time(windows) => Which::Aligned(windows.spans()),
+        AnyTimeWindows::Unlimited(windows) => Which::From(windows.start()),
+        AnyTimeWindows::Sliding(windows) => {
+            let spans = windows.spans();
+            let supplier =
+                move |store: StoreHandle<WindowStore<K, A>>,
+                      init: &mut ProcessorInit<'_, SlidingAggregate<K, V, A>>| {
+                    SlidingAggregate::new(
+                        init,
+                        store,
+                        &parts,
+                        (spans, grace),
+                        (steps.step.clone(), &name),
+                    )
+                };
+            return lowering.side::<K, V, _, _>(part, part, store, supplier);
+        }
+    };
     lowering.side::<K, V, _, _>(part, part, store, move |store, init| {
-        TimeAggregate::new(init, store, &parts, (which, grace), (step.clone(), &name))
+        TimeAggregate::new(init, store, &parts, (which, grace), (steps.clone(), &name))
     })
 }

@@ -5,6 +5,7 @@ mod final_results;
 mod hopping;
 mod mistakes;
 mod names;
+mod panes;
 mod sessions;
 mod sliding;
 mod suppression;

@@ -115,6 +115,79 @@ fn a_stream_joins_a_table() {
     simulation.output("out", 2).compare("out", Compare::AnyOrder).run();
 }
 
+/// I2, I3, I4: a record meets the row that it names, whoever runs its task.
+#[test]
+fn a_stream_joins_a_global_table() {
+    let simulation = simulated(|b| {
+        let rows = b.global_table::<String, i64>("rows", "rows");
+        let row_of = |_: &String, n: &i64| (n % 5 != 0).then(|| format!("key-{}", n % 12));
+        b.stream::<String, i64>("in")
+            .left_join_global(&rows, row_of, |_, n, row| (n, row.copied()))
+            .map_values(|(n, row)| format!("{n} {row:?}"))
+            .group_by_key()
+            .reduce(|old, new| if old.len() > 200 { new } else { old + &new }, "texts")
+            .to("out");
+    });
+    let rows = numbers(60, 9).map(|(key, n)| (key, (n % 7 != 0).then_some(n)));
+    simulation.table("rows", 3, rows).input("in", 2, numbers(120, 20)).output("out", 2).run();
+}
+
+/// I2: rows that come while everything goes wrong are on every disk in the end. Which of them a
+/// record meets depends on who is faster.
+#[test]
+fn a_global_table_that_changes() {
+    let simulation = simulated(|b| {
+        let rows = b.global_table::<String, i64>("rows", "rows");
+        let changes = b.stream::<String, i64>("changes").map(|key, n| (key, n));
+        changes.to("rows");
+        b.stream::<String, i64>("in")
+            .left_join_global(&rows, |key, _| Some(key.clone()), |_, n, row| (n, row.copied()))
+            .map_values(|(n, row)| n + row.map_or(0, |row| row - row))
+            .to("out");
+    });
+    let simulation = simulation.input("changes", 2, numbers(150, 40)).output("rows", 3);
+    simulation.input("in", 2, numbers(120, 20)).output("out", 2).run();
+}
+
+/// I3: what feeds a global store goes on where it was.
+#[test]
+fn a_global_store_with_a_processor() {
+    let simulation = simulated(|b| {
+        let most = Stores::key_value::<i64, i64>("most");
+        let most = b.add_global_store(most, "rows", |store, _| Most(store));
+        b.stream::<String, i64>("in")
+            .process_values_fn(most, |most, key, n, ctx| {
+                let row = ctx.store(most).get(&(n % 4))?.copied();
+                ctx.forward(key, format!("{n} {row:?}"))
+            })
+            .to("out");
+    });
+    simulation
+        .table("rows", 3, numbers(60, 9))
+        .input("in", 2, numbers(120, 20))
+        .output("out", 2)
+        .run();
+}
+
+/// The largest number of each rest.
+struct Most(KeyValueHandle<i64, i64>);
+
+impl Processor for Most {
+    type KIn = String;
+    type VIn = i64;
+    type KOut = ();
+    type VOut = ();
+
+    fn process(
+        &mut self,
+        _: String,
+        n: i64,
+        ctx: &mut ProcessorContext<'_, (), ()>,
+    ) -> Result<(), BoxError> {
+        ctx.store(&self.0).update(&(n % 4), |most| *most = Some(most.map_or(n, |most| most.max(n))))
+    }
+}
+
 /// I3, I4, I9: windows, on each update and once when they close.
 #[test]
 fn windows_of_a_stream() {

@@ -116,6 +116,14 @@ impl GlobalPart {
         self.stop.postbox()
     }
 
+    /// Whether the stores have everything before `end_of` each partition of their topics.
+    pub fn has_read(&self, end_of: impl Fn(&str, i32) -> i64) -> bool {
+        let is_read = |fed: &FedStore| {
+            fed.inputs.iter().zip(0..).all(|(i, number)| i.position >= end_of(&fed.topic, number))
+        };
+        self.start.is_none() && self.stores.iter().all(is_read)
+    }
+
     /// Does what is due: a batch of one partition at most. May block on the disk.
     ///
     /// # Errors

@@ -132,6 +132,12 @@ impl InstanceShared {
         self.states.get()
     }
 
+    /// Lets go of the global stores, for whoever looks at the state directory after all parts have
+    /// ended.
+    pub fn release_globals(&self) {
+        self.globals.clear();
+    }
+
     /// Tells the listener, if there is one.
     pub(crate) fn tell(&self, event: &StreamsEvent) {
         if let Some(listener) = &self.config.handlers.on_event {

@@ -5,7 +5,7 @@ use super::builder::TopologyBuilder;
 use super::consumed::Consumed;
 use super::topic::Topics;
 use crate::processor::{Data, Processor, ProcessorInit};
-use crate::stores::{KeyValueHandle, KeyValueStore, ReadOnlyStore, StoreBuilder};
+use crate::stores::{ChangelogKind, KeyValueHandle, KeyValueStore, ReadOnlyStore, StoreBuilder};
 
 impl TopologyBuilder {
     /// A store of which each instance of the application has all rows, of all partitions of
@@ -43,7 +43,11 @@ impl TopologyBuilder {
                  offset_reset() out"
             ));
         }
-        let store = store.logging_disabled();
+        // Only who puts the records as they are says that the topic has the same rows.
+        let store = match store.declaration().changelog() {
+            ChangelogKind::SourceTopic(_) => store,
+            _ => store.logging_disabled(),
+        };
         let read = self.feed(source, consumed, processor, store, supplier);
         self.globals.push(self.nodes.len() - 1);
         read

@@ -42,7 +42,8 @@ impl<K: Data, V: Data> GlobalKTable<K, V> {
         options: Materialized<K, V, KeyValueKind>,
     ) -> Self {
         let topics = source_topics(&consumed, true);
-        let prefix = format!("{}-", topics.topics.first().map_or("", String::as_str));
+        let topic = topics.topics.first().cloned().unwrap_or_default();
+        let prefix = format!("{topic}-");
         let name = graph.store_name(options.name.as_deref(), &prefix).to_string();
         let parts = [("KSTREAM-SOURCE-", "-source"), ("KTABLE-SOURCE-", "")];
         let operator = graph.name(consumed.name(), &parts);
@@ -65,6 +66,7 @@ impl<K: Data, V: Data> GlobalKTable<K, V> {
             else {
                 return lowering.bug("a versioned global table was not refused");
             };
+            let store = store.source_topic_changelog(&topic);
             lowering.global_store(rows, store, |store, _| Rows { store });
         }));
         Self { graph: graph.clone(), node, store, rows: PhantomData }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use state_stores::{Cursor, Direction, KeyRange, Segments, StateDirectory, StoreSpec, TaskKey};
 use streams_core::client::Isolation;
 use streams_core::stores::{ChangelogKind, StoreDeclaration};
+use streams_core::task::global_positions;
 
 use super::seeded::APPLICATION;
 use super::simulation::{InstanceId, Simulation};
@@ -68,6 +69,7 @@ impl Layout {
 /// # Panics
 /// If it is not.
 pub(super) fn check_disk(simulation: &Simulation, instance: InstanceId) {
+    check_globals(simulation, instance);
     let topology = simulation.topology();
     let directory = simulation.directory(instance);
     for task in directory.tasks() {
@@ -78,6 +80,39 @@ pub(super) fn check_disk(simulation: &Simulation, instance: InstanceId) {
                 check_store(simulation, instance, directory, task, &store, layout);
             }
         }
+    }
+}
+
+/// I2: as [`check_disk`], of the global tables.
+fn check_globals(simulation: &Simulation, instance: InstanceId) {
+    simulation.release_globals(instance);
+    let (topology, directory) = (simulation.topology(), simulation.directory(instance));
+    let stores = topology.global_subtopologies().flat_map(|number| topology.stores(number));
+    for store in stores {
+        let ChangelogKind::SourceTopic(topic) = store.changelog() else { continue };
+        let what = format!("global store {} on the disk of {instance:?}", store.name());
+        let metadata = directory.store_metadata(TaskKey::GLOBAL, store.name());
+        let metadata = metadata.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let Some(metadata) = metadata else { continue };
+        let mut expected = Rows::new();
+        for (position, partition) in global_positions(&metadata).into_iter().zip(0..) {
+            let records = simulation.cluster().read(topic, partition, 0, Isolation::ReadCommitted);
+            for (_, record) in records.into_iter().filter(|(offset, _)| *offset < position) {
+                let Some(key) = record.key.clone() else { continue };
+                let value = record.value.as_deref().unwrap_or(&[]);
+                let (row, value) = Layout::Keys.row(&key, value, record.timestamp);
+                match &record.value {
+                    Some(_) => drop(expected.insert(row, value)),
+                    None => drop(expected.remove(&row)),
+                }
+            }
+        }
+        let rows = rows(directory, TaskKey::GLOBAL, &store);
+        let rows = rows.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(
+            rows == expected,
+            "{what} is not its topic:\n  {rows:?}\ninstead of\n  {expected:?}"
+        );
     }
 }
 

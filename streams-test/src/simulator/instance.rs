@@ -135,6 +135,21 @@ impl Process {
         self.shared.as_ref().map(|shared| shared.state())
     }
 
+    /// Whether its global stores have everything before `end_of` each partition.
+    pub(super) fn has_read_globals(&self, end_of: impl Fn(&str, i32) -> i64) -> bool {
+        self.parts.iter().all(|part| match &part.machine {
+            Machine::Global(global) => global.has_read(&end_of),
+            _ => true,
+        })
+    }
+
+    /// Whoever has ended lets go of what it has read.
+    pub(super) fn release_globals(&self) {
+        if let Some(shared) = &self.shared {
+            shared.release_globals();
+        }
+    }
+
     pub(super) fn applied_offset(
         &self,
         (subtopology, partition): (u32, i32),

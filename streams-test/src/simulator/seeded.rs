@@ -260,6 +260,7 @@ impl SeededSimulation {
             end(Isolation::ReadCommitted) == end(Isolation::ReadUncommitted)
         };
         is_drained(cluster, inputs)
+            && simulation.have_read_globals()
             && cluster.topics().iter().all(|topic| {
                 (0..topic.partitions).all(|partition| is_stable(&topic.name, partition))
             })

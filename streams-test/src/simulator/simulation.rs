@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use state_stores::StateDirectory;
+use streams_core::client::Isolation;
 use streams_core::config::State;
 use streams_core::runtime::step::Next;
 use streams_core::time::{Clock, ClockRef, Instant};
@@ -216,6 +217,20 @@ impl Simulation {
     /// The state of each instance.
     pub(super) fn states(&self) -> impl Iterator<Item = Option<State>> {
         self.processes.iter().map(Process::state)
+    }
+
+    /// Whether the global stores of all instances that run have what is in their topics.
+    pub(super) fn have_read_globals(&self) -> bool {
+        let end = |topic: &str, partition| {
+            let end = self.cluster.end_offset(topic, partition, Isolation::ReadUncommitted);
+            end.unwrap_or(0)
+        };
+        self.processes.iter().all(|process| process.has_read_globals(end))
+    }
+
+    /// Lets go of the global stores of an instance that has ended.
+    pub(super) fn release_globals(&self, instance: InstanceId) {
+        self.processes[instance.0].release_globals();
     }
 
     pub(super) fn directory(&self, instance: InstanceId) -> &Arc<StateDirectory> {

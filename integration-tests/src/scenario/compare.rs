@@ -8,12 +8,13 @@ pub fn difference(jvm: &str, ours: &str) -> Option<String> {
     let (jvm_lines, our_lines) = (significant(jvm), significant(ours));
     // A time that the JVM leaves to its producer may be any.
     let untimed = |line: &str| line.rsplit_once(" @").map(|(before, _)| before.to_owned());
-    let same = |a: &&str, b: &&str| {
-        a == b
-            || (a.ends_with(" @-") && untimed(a) == untimed(b))
+    let same = |a: &Line<'_>, b: &Line<'_>| {
+        a.text == b.text
+            || a.or.contains(&b.text)
+            || (a.text.ends_with(" @-") && untimed(a.text) == untimed(b.text))
             || ["refused: ", "failed: "]
                 .iter()
-                .any(|what| a.starts_with(what) && b.starts_with(what))
+                .any(|what| a.text.starts_with(what) && b.text.starts_with(what))
     };
     let at = jvm_lines.iter().zip(&our_lines).position(|(a, b)| !same(a, b));
     let at = match at {
@@ -21,19 +22,20 @@ pub fn difference(jvm: &str, ours: &str) -> Option<String> {
         None if jvm_lines.len() == our_lines.len() => return None,
         None => jvm_lines.len().min(our_lines.len()),
     };
-    let step = jvm_lines[..at].iter().rev().find(|line| !line.starts_with(' '));
+    let step = jvm_lines[..at].iter().rev().map(|line| line.text);
+    let step = step.into_iter().find(|line| !line.starts_with(' '));
     let from = at.saturating_sub(3);
-    let around = |lines: &[&str]| {
+    let around = |lines: &[Line<'_>]| {
         let mut text = String::new();
         for (n, line) in lines.iter().enumerate().skip(from).take(at - from + 6) {
             let mark = if n == at { '>' } else { ' ' };
-            text.push_str(&format!("{mark} {line}\n"));
+            text.push_str(&format!("{mark} {}\n", line.text));
         }
         text
     };
     Some(format!(
         "at `{}`, line {}\n--- the JVM\n{}--- here\n{}",
-        step.unwrap_or(&""),
+        step.unwrap_or(""),
         at + 1,
         around(&jvm_lines),
         around(&our_lines)
@@ -65,14 +67,22 @@ pub(super) fn sort_of_difference(jvm: &str, ours: &str) -> Option<Sort> {
     }
 }
 
+/// A line of a result; what may stand there as well.
+#[derive(Default)]
+struct Line<'a> {
+    text: &'a str,
+    or: Vec<&'a str>,
+}
+
 /// A result without what is left out of comparisons (docs/differences.md): of a changelog only the
 /// last record of each key counts in each step, in the order of the keys, without headers, and none that
-/// deletes what is not there.
-fn significant(result: &str) -> Vec<&str> {
+/// deletes what is not there. Where a step deletes a key several times, any of the deletions may be
+/// the one that counts.
+fn significant(result: &str) -> Vec<Line<'_>> {
     let mut present = BTreeSet::new();
     let mut lines = Vec::new();
-    // Of the changelog in hand, by key: its last line.
-    let mut changes: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    // Of the changelog in hand, by key: its last value and line.
+    let mut changes: BTreeMap<&str, (&str, Line<'_>)> = BTreeMap::new();
     let mut of = "";
     for line in result.lines().chain([""]) {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -98,10 +108,18 @@ fn significant(result: &str) -> Vec<&str> {
         match change {
             Some((_, key, value)) => {
                 let headers = words.get(4).map_or(0, |headers| headers.len() + 1);
-                changes.insert(key, (value, &line[..line.len() - headers]));
+                let text = &line[..line.len() - headers];
+                let (before, last) = changes.entry(key).or_default();
+                let mut or = std::mem::take(&mut last.or);
+                match (*before, value) {
+                    ("-", "-") => or.push(last.text),
+                    _ => or.clear(),
+                }
+                *before = value;
+                *last = Line { text, or };
             }
             None if line.is_empty() => {}
-            None => lines.push(line),
+            None => lines.push(Line { text: line, or: Vec::new() }),
         }
     }
     lines
@@ -134,5 +152,16 @@ mod tests {
         let ours = "step 1\n  s-changelog a x @1\n  s-changelog b y @2\n";
         assert_eq!(difference(jvm, ours), None);
         assert!(difference(ours, "step 1\n  s-changelog b y @2\n").is_some());
+    }
+
+    #[test]
+    fn of_several_deletions_of_a_step_any_may_be_the_one_that_counts() {
+        let jvm =
+            "step 1\n  s-changelog a x @1\nstep 2\n  s-changelog a - @5\n  s-changelog a - @3\n";
+        let ours =
+            |time| format!("step 1\n  s-changelog a x @1\nstep 2\n  s-changelog a - @{time}\n");
+        assert_eq!(difference(jvm, &ours(5)), None);
+        assert_eq!(difference(jvm, &ours(3)), None);
+        assert!(difference(jvm, &ours(4)).is_some());
     }
 }

@@ -97,8 +97,8 @@ fn candidate(scenario: &Scenario, n: usize) -> Option<Option<Scenario>> {
     rest -= steps;
     (rest == 0 && !scenario.options.is_empty()).then(|| {
         let mut smaller = scenario.clone();
-        // Without caches other things differ, too.
-        smaller.options.retain(|name, _| name == "cache");
+        // Without these other things differ, too.
+        smaller.options.retain(|name, _| name == "cache" || name == "stores");
         Some(smaller)
     })
 }

@@ -326,4 +326,16 @@ impl Graph {
     pub(crate) fn value_serde<V: 'static>(&self, node: NodeId) -> Option<SerdeRef<V>> {
         self.state().node(node).value_serde.as_ref()?.downcast_ref().cloned()
     }
+
+    /// The serdes of a node, for what is put below it from now on.
+    pub(crate) fn give_serdes<K: 'static, V: 'static>(
+        &self,
+        node: NodeId,
+        key: &SerdeRef<K>,
+        value: &SerdeRef<V>,
+    ) {
+        let node = &mut self.state().nodes[node as usize];
+        node.key_serde = Some(Arc::new(key.clone()));
+        node.value_serde = Some(Arc::new(value.clone()));
+    }
 }

@@ -1,7 +1,7 @@
 //! `CogroupedKStream`: several grouped streams, one aggregate.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use streams_core::processor::{Processor, ProcessorContext};
 use streams_core::stores::{Change, Held, SessionStore, WindowStore};
@@ -92,7 +92,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             f(key, value, aggregate.get_or_insert_with(|| Held::new(init())).make_mut());
             Ok(())
         };
-        self.inputs.push(Arc::new(InputOf { group: group.clone(), step: Arc::new(step) }));
+        let (group, step) = (group.clone(), Arc::new(step));
+        self.inputs.push(Arc::new(InputOf { group, step, reads: OnceLock::new() }));
         self
     }
 
@@ -190,6 +191,8 @@ pub(crate) trait CogroupInput<K, A>: Send + Sync {
 struct InputOf<K, V, A> {
     group: KGroupedStream<K, V>,
     step: Arc<Step<K, V, A>>,
+    /// What the first aggregation of the co-group reads, and so do all others.
+    reads: OnceLock<NodeId>,
 }
 
 impl<K: Data, V: Data, A: Data> CogroupInput<K, A> for InputOf<K, V, A> {
@@ -199,7 +202,10 @@ impl<K: Data, V: Data, A: Data> CogroupInput<K, A> for InputOf<K, V, A> {
 
     #[track_caller]
     fn keyed(&self, store: &StoreName) -> NodeId {
-        self.group.keyed(store)
+        match self.reads.get() {
+            Some(first) => self.group.keyed_again(*first),
+            None => *self.reads.get_or_init(|| self.group.keyed(store)),
+        }
     }
 
     fn lower_time(

@@ -196,10 +196,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             return stream;
         }
         if let Some(shared) = shared {
-            // The JVM takes the numbers all the same.
-            for prefix in ["KSTREAM-SINK-", "KSTREAM-FILTER-", "KSTREAM-SOURCE-"] {
-                self.graph.burn(prefix);
-            }
+            self.burn_names_of_topic();
             self.graph.share_again(shared);
             return shared;
         }
@@ -213,5 +210,21 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             self.graph.share_repartition(self.node, topic);
         }
         topic
+    }
+
+    /// As [`keyed`](Self::keyed), of a further aggregation that reads what the first one does.
+    pub(crate) fn keyed_again(&self, first: NodeId) -> NodeId {
+        let (_, stream, ..) = self.graph.grouping(self.node);
+        if stream != first {
+            self.burn_names_of_topic();
+        }
+        first
+    }
+
+    /// The JVM takes numbers for a repartition topic even where one is there already.
+    fn burn_names_of_topic(&self) {
+        for prefix in ["KSTREAM-SINK-", "KSTREAM-FILTER-", "KSTREAM-SOURCE-"] {
+            self.graph.burn(prefix);
+        }
     }
 }

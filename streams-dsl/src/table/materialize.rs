@@ -29,6 +29,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         };
         let versions = options.settings.versions;
         refuse_impossible_versions(&self.graph, call, &options.settings);
+        self.graph.give_serdes(self.node, &key, &value);
         let stored = Stored { key, value, settings: options.settings };
         self.graph.materialize(call, self.node, options.name.as_deref(), Arc::new(stored));
         self.graph.set_history(self.node, versions);

@@ -115,3 +115,15 @@ fn a_group_cannot_be_taken_in_twice() {
     let error = b.build().unwrap_err().to_string();
     assert!(error.contains("cogroup() at ") && error.contains("cogroups.rs"), "{error}");
 }
+
+#[test]
+fn aggregations_of_one_co_group_share_repartition_topics() {
+    let b = StreamsBuilder::new();
+    let words = b.stream_values::<String>("words").group_by(|_, w| w.clone(), auto());
+    let counts = words.cogroup(|| 0, |_, _, n: &mut i64| *n += 1);
+    counts.aggregate("first").to("out-first");
+    counts.aggregate("second").to("out-second");
+    let described = b.build().unwrap().describe().to_string();
+    assert!(described.contains("first-repartition"), "{described}");
+    assert!(!described.contains("second-repartition"), "{described}");
+}

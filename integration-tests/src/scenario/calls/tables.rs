@@ -1,6 +1,7 @@
 //! Calls of tables.
 
 use streams_dsl::core::Data;
+use streams_dsl::core::processor::StateAccess;
 use streams_dsl::prelude::*;
 use streams_dsl::serdes::DefaultWrite;
 
@@ -59,6 +60,11 @@ pub(super) fn call(table: &AnyTable, other: Option<&Made>, op: &Op) -> Result<Ma
             AnyTable::Sessions(t) => AnyTable::Sessions(map_values(t, op)?),
             AnyTable::SessionNumbers(t) => AnyTable::Sessions(map_values(t, op)?),
         }),
+        "transform_values" => Made::Table(AnyTable::Texts(match table {
+            AnyTable::Texts(t) => stored(transform_values(t, op)?, op),
+            AnyTable::Numbers(t) => stored(transform_values(t, op)?, op),
+            _ => return Err(unknown(op)),
+        })),
         "suppress" => Made::Table(match table {
             AnyTable::Texts(t) => AnyTable::Texts(t.suppress(time_limit(op)?)),
             AnyTable::Numbers(t) => AnyTable::Numbers(t.suppress(time_limit(op)?)),
@@ -149,6 +155,18 @@ fn map_values<K: Show + Data, V: Show + Data>(
 ) -> Result<KTable<K, String>, String> {
     let f = Expr::new(op.need("f")?);
     Ok(named(table.map_values_with_key(move |k, v| f.map::<String>(k, v)), op))
+}
+
+/// Sees deletions, too.
+fn transform_values<V: Show + Data>(
+    table: &KTable<String, V>,
+    op: &Op,
+) -> Result<KTable<String, String>, String> {
+    let f = Expr::new(op.need("f")?);
+    let made = move |(): &(), k: &String, v: Option<&V>, _: &mut StateAccess<'_>| {
+        Ok(f.make::<Option<String>>(Some(k), None::<&String>, v))
+    };
+    Ok(named(table.transform_values((), made), op))
 }
 
 /// A stream whose keys say the window as text.

@@ -5,9 +5,13 @@ use super::topology::{Kind, TEXTS, Topology};
 
 impl Topology<'_> {
     pub(super) fn below_group(&mut self, parent: usize) {
-        match self.random.below(7) {
-            3 => self.cogroup(parent),
-            4..=6 => self.windows(parent, false),
+        if self.random.percent(15) {
+            return self.cogroup(parent);
+        }
+        if self.theme.cuts(self.random) {
+            return self.windows(parent, false);
+        }
+        match self.random.below(3) {
             0 => {
                 let op = self.below(parent, "count", &[]);
                 let mut op = self.maybe_stored(op);
@@ -15,7 +19,8 @@ impl Topology<'_> {
                 if fresh {
                     op.params.insert("fresh".to_owned(), "yes".to_owned());
                 }
-                self.add(op, Kind::Table { numbers: true, odd_old: !fresh && !self.cache });
+                let odd_old = !fresh && !self.is_cached(&op);
+                self.add(op, Kind::Table { numbers: true, odd_old });
             }
             1 => {
                 let f = *self.random.pick(FOLDS);
@@ -32,18 +37,13 @@ impl Topology<'_> {
         }
     }
 
+    /// A group with a name can be co-grouped once in the JVM, and not be aggregated besides: it refuses
+    /// that, and there is nothing to compare.
     pub(super) fn cogroup(&mut self, parent: usize) {
-        if self.nodes[parent].used {
-            return;
-        }
         let f = *self.random.pick(AGGREGATES);
         let mut op = self.below(parent, "cogroup", &[("f", f.to_owned())]);
-        self.nodes[parent].kind = Kind::Taken;
-        if let Some(other) = self.other(parent, |other| other == Kind::Grouped)
-            && !self.nodes[other].used
-        {
+        if let Some(other) = self.other(parent, |other| other == Kind::Grouped) {
             self.nodes[other].used = true;
-            self.nodes[other].kind = Kind::Taken;
             op.parents.push(self.nodes[other].id.clone());
             op.params.insert("f2".to_owned(), self.random.pick(AGGREGATES).to_string());
         }
@@ -51,10 +51,7 @@ impl Topology<'_> {
     }
 
     pub(super) fn below_cogrouped(&mut self, parent: usize) {
-        if self.nodes[parent].used {
-            return;
-        }
-        if self.random.percent(50) {
+        if self.theme.cuts(self.random) {
             return self.windows(parent, true);
         }
         let op = self.below(parent, "aggregate", &[]);

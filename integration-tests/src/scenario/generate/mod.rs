@@ -5,20 +5,26 @@ mod groups;
 mod inputs;
 mod streams;
 mod tables;
+mod theme;
 mod topology;
 mod windows;
 
 use super::Scenario;
 use super::random::Random;
+use theme::Theme;
 
 /// The scenario of a seed.
 pub fn generate(seed: u64) -> Scenario {
     let mut random = Random::new(seed);
     let mut scenario = Scenario { title: format!("of seed {seed}"), ..Scenario::default() };
-    if random.percent(30) {
+    let theme = Theme::random(&mut random);
+    if random.percent(theme.cached()) {
         scenario.options.insert("cache".into(), "on".into());
     }
-    let topics = topology::generate(&mut random, &mut scenario);
+    if random.percent(theme.optimised()) {
+        scenario.options.insert("optimize".into(), "all".into());
+    }
+    let topics = topology::generate(&mut random, theme, &mut scenario);
     inputs::generate(&mut random, &topics, &mut scenario);
     scenario
 }

@@ -8,7 +8,9 @@ impl Topology<'_> {
     pub(super) fn below_stream(&mut self, parent: usize, nulls: Nulls) {
         let same = Kind::Stream(nulls);
         let plain = nulls == NONE;
-        match self.random.below(if plain { 17 } else { 10 }) {
+        let choice =
+            if plain { self.theme.below_stream(self.random) } else { self.random.below(10) };
+        match choice {
             0 => {
                 let call = *self.random.pick(&["filter", "filter_not"]);
                 let p = *self.random.pick(PREDICATES);

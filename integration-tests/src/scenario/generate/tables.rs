@@ -5,6 +5,19 @@ use super::topology::{Kind, Nulls, TEXTS, Topology};
 
 impl Topology<'_> {
     pub(super) fn below_table(&mut self, parent: usize, numbers: bool, odd_old: bool) {
+        if self.random.percent(10) {
+            return self.transform_values(parent, odd_old);
+        }
+        if !odd_old && self.keeps_serde(parent) && self.random.percent(6) {
+            let until = *self.random.pick(&["0", "20", "100"]);
+            let mut params = vec![("until", until)];
+            if self.random.percent(30) {
+                params.push(("max", "2"));
+            }
+            // What is held back has another old value then (docs/differences.md).
+            let kind = Kind::Table { numbers, odd_old: until != "0" };
+            return self.one(parent, "suppress", &params, kind);
+        }
         match self.random.below(if numbers || odd_old { 4 } else { 9 }) {
             // A filter takes old values if they are there.
             0 if odd_old => {}
@@ -33,6 +46,13 @@ impl Topology<'_> {
             6 if !numbers => self.join_on(parent),
             _ => self.join_tables(parent),
         }
+    }
+
+    fn transform_values(&mut self, parent: usize, odd_old: bool) {
+        let f = *self.random.pick(&["v|upper", "k.v", "v|or:gone", "v|null_if:b", "v|len"]);
+        let op = self.below(parent, "transform_values", &[("f", f.to_owned())]);
+        let op = if odd_old { self.maybe_named(op) } else { self.maybe_stored(op) };
+        self.add(op, Kind::Table { numbers: false, odd_old });
     }
 
     pub(super) fn below_grouped_table(&mut self, parent: usize) {
@@ -75,8 +95,7 @@ impl Topology<'_> {
         op.parents.push(self.nodes[other].id.clone());
         let op = self.maybe_stored(op);
         let diamond = !self.nodes[parent].roots.is_disjoint(&self.nodes[other].roots);
-        let uncached = !self.cache || op.get("cache") == Some("off");
-        let odd_old = diamond && uncached && op.get("store").is_some();
+        let odd_old = diamond && !self.is_cached(&op) && op.get("store").is_some();
         self.add(op, Kind::Table { numbers: false, odd_old });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::theme::Theme;
 use crate::scenario::random::Random;
 use crate::scenario::{Op, Scenario};
 
@@ -40,8 +41,6 @@ pub(super) enum Kind {
         numbers: bool,
         odd_old: bool,
     },
-    /// A group that was co-grouped: the JVM refuses to use one with a name again.
-    Taken,
 }
 
 /// What was cut, and how.
@@ -49,6 +48,7 @@ pub(super) enum Kind {
 pub(super) struct Windows {
     pub(super) sessions: bool,
     pub(super) sliding: bool,
+    pub(super) unlimited: bool,
     pub(super) cogrouped: bool,
     pub(super) on_close: bool,
 }
@@ -68,18 +68,21 @@ pub(super) struct Node {
 
 pub(super) struct Topology<'a> {
     pub(super) random: &'a mut Random,
+    pub(super) theme: Theme,
     pub(super) scenario: &'a mut Scenario,
     pub(super) nodes: Vec<Node>,
     pub(super) names: usize,
-    pub(super) cache: bool,
 }
 
 /// Makes the calls; the topics that they read.
-pub(super) fn generate(random: &mut Random, scenario: &mut Scenario) -> Vec<InputTopic> {
-    let cache = scenario.options.contains_key("cache");
-    let mut topology = Topology { random, scenario, nodes: Vec::new(), names: 0, cache };
+pub(super) fn generate(
+    random: &mut Random,
+    theme: Theme,
+    scenario: &mut Scenario,
+) -> Vec<InputTopic> {
+    let mut topology = Topology { random, theme, scenario, nodes: Vec::new(), names: 0 };
     let topics = topology.sources();
-    for _ in 0..topology.random.between(1, 7) {
+    for _ in 0..theme.operators(topology.random) {
         topology.operator();
     }
     topology.sinks();
@@ -87,11 +90,16 @@ pub(super) fn generate(random: &mut Random, scenario: &mut Scenario) -> Vec<Inpu
 }
 
 impl Topology<'_> {
+    /// Whether the JVM's record cache is before the store of this operator.
+    pub(super) fn is_cached(&self, op: &Op) -> bool {
+        self.scenario.options.contains_key("cache") && op.get("cache") != Some("off")
+    }
+
     fn sources(&mut self) -> Vec<InputTopic> {
         let mut topics = Vec::new();
         for name in ["left", "right", "third"].iter().take(self.random.below(3) + 1) {
             let mut nulls = Nulls { keys: true, values: true };
-            if self.random.percent(50) {
+            if self.random.percent(self.theme.tables()) {
                 let op = self.op("table", &[("topic", name)]);
                 let op = self.maybe_stored(op);
                 self.add(op, TEXTS);
@@ -122,8 +130,9 @@ impl Topology<'_> {
     /// Appends one operator below a node, most often one that is not used yet.
     fn operator(&mut self) {
         let open: Vec<usize> = (0..self.nodes.len()).filter(|&n| !self.nodes[n].used).collect();
-        let parent = if !open.is_empty() && self.random.percent(80) {
-            *self.random.pick(&open)
+        let parent = if !open.is_empty() && self.random.percent(self.theme.unread()) {
+            let latest = self.theme.goes_deep(self.random).then(|| open.last()).flatten();
+            latest.map_or_else(|| *self.random.pick(&open), |latest| *latest)
         } else {
             self.random.below(self.nodes.len())
         };
@@ -137,7 +146,6 @@ impl Topology<'_> {
             Kind::WindowTable { numbers, odd_old } => {
                 self.below_window_table(parent, numbers, odd_old);
             }
-            Kind::Taken => {}
         }
     }
 

@@ -7,7 +7,12 @@ impl Topology<'_> {
     pub(super) fn windows(&mut self, parent: usize, cogrouped: bool) {
         let grace = self.random.pick(&[0, 0, 5, 20, 100]).to_string();
         let mut params = vec![("grace", grace)];
-        let call = *self.random.pick(&["time_windows", "session_windows", "sliding_windows"]);
+        let mut calls = vec!["time_windows", "session_windows", "sliding_windows"];
+        if !cogrouped && self.random.percent(20) {
+            calls = vec!["unlimited_windows"];
+            params = vec![("start", self.random.pick(&[0, 0, 30]).to_string())];
+        }
+        let call = *self.random.pick(&calls);
         match call {
             "time_windows" => {
                 let size = *self.random.pick(&[10, 30, 60]);
@@ -20,24 +25,27 @@ impl Topology<'_> {
             "session_windows" => {
                 params.push(("gap", self.random.pick(&[1, 5, 20, 50]).to_string()));
             }
+            "unlimited_windows" => {}
             _ => params.push(("difference", self.random.pick(&[1, 5, 20, 50]).to_string())),
         }
-        // Sessions that end together: the JVM's store in memory has another order than the one on disk.
-        let on_close = !cogrouped && call != "session_windows" && self.random.percent(30);
+        let on_close = !cogrouped && call != "unlimited_windows" && self.random.percent(30);
         if on_close {
             params.push(("emit", "close".to_owned()));
+        }
+        if on_close && call == "session_windows" {
+            // Sessions that end together have another order in the JVM's store in memory.
+            self.scenario.options.insert("stores".into(), "rocksdb".into());
         }
         let op = self.below(parent, call, &params);
         let sessions = call == "session_windows";
         let sliding = call == "sliding_windows";
-        self.add(op, Kind::Windows(Windows { sessions, sliding, cogrouped, on_close }));
+        let unlimited = call == "unlimited_windows";
+        let windows = Windows { sessions, sliding, unlimited, cogrouped, on_close };
+        self.add(op, Kind::Windows(windows));
     }
 
     pub(super) fn below_windows(&mut self, parent: usize, windows: Windows) {
         let Windows { sessions, cogrouped, .. } = windows;
-        if cogrouped && self.nodes[parent].used {
-            return;
-        }
         let mut params = Vec::new();
         let mut numbers = false;
         let call = if cogrouped {
@@ -67,30 +75,31 @@ impl Topology<'_> {
         }
         let op = self.below(parent, call, &params);
         let mut op = self.maybe_stored(op);
-        if windows.on_close || cogrouped || sessions || windows.sliding {
-            // What is as old as the store's retention, the JVM loses, or has in a cache only
-            // (docs/differences.md).
+        // What is as old as the store's retention, the JVM loses, or has in a cache only
+        // (docs/differences.md).
+        let retention = match self.own_number(parent, "gap") {
+            Some(_) if self.is_cached(&op) => Some(1_000_000),
+            _ if windows.on_close || cogrouped => Some(1_000_000),
+            Some(gap) => self.own_number(parent, "grace").map(|grace| 2 * gap + grace + 1),
+            None if windows.unlimited || op.get("store").is_none() => None,
+            None => self.random.percent(10).then_some(500),
+        };
+        if let Some(retention) = retention {
             op.params.entry("store".to_owned()).or_insert_with(|| format!("store-of-{parent}"));
-            op.params.insert("retention".to_owned(), "1000000".to_owned());
-        } else if op.get("store").is_some() && self.random.percent(10) {
-            op.params.insert("retention".to_owned(), "500".to_owned());
+            op.params.insert("retention".to_owned(), retention.to_string());
         }
         let fresh = numbers && !sessions && op.get("store").is_some();
         if fresh {
             op.params.insert("fresh".to_owned(), "yes".to_owned());
         }
-        // Of sessions and sliding windows the JVM leaves old values out, or takes others.
-        let tumbling = self
-            .scenario
-            .ops
-            .iter()
-            .any(|made| made.call == "time_windows" && made.id.as_ref() == op.parents.first());
-        let odd_old = (!tumbling || (numbers && !fresh)) && !self.cache;
+        // Where it has no cache, the JVM subtracts nothing if a record leaves its session as long as
+        // it was, and what was never added for new sliding windows (docs/differences.md).
+        let odd_old = (sessions || windows.sliding || (numbers && !fresh)) && !self.is_cached(&op);
         self.add(op, Kind::WindowTable { numbers, odd_old });
     }
 
     pub(super) fn below_window_table(&mut self, parent: usize, numbers: bool, odd_old: bool) {
-        match self.random.below(7) {
+        match self.random.below(8) {
             0 if !odd_old => {
                 let call = *self.random.pick(&["filter", "filter_not"]);
                 let p = *self.random.pick(PREDICATES);
@@ -102,7 +111,8 @@ impl Topology<'_> {
                 if until != "close" && self.random.percent(30) {
                     params.push(("max", "2"));
                 }
-                let kind = Kind::WindowTable { numbers, odd_old: true };
+                // What is held back has another old value then (docs/differences.md).
+                let kind = Kind::WindowTable { numbers, odd_old: until != "0" };
                 self.one(parent, "suppress", &params, kind);
             }
             1 => {
@@ -114,7 +124,7 @@ impl Topology<'_> {
                 let op = self.below(parent, "unwindow", &[]);
                 self.add(op, Kind::Stream(Nulls { keys: false, values: true }));
             }
-            4 if !odd_old => {
+            4 | 7 if !odd_old => {
                 let (k, f) = (*self.random.pick(KEYS), *self.random.pick(MAPPINGS));
                 self.one(parent, "group_by", &[("k", k), ("f", f)], Kind::GroupedTable);
             }
@@ -122,10 +132,18 @@ impl Topology<'_> {
         }
     }
 
-    /// Whether a table of windows still has the serde of its aggregation.
-    fn keeps_serde(&self, node: usize) -> bool {
+    /// A number that the call of a node was given.
+    fn own_number(&self, node: usize, name: &str) -> Option<i64> {
         let id = Some(&self.nodes[node].id);
         let made = self.scenario.ops.iter().find(|op| op.id.as_ref() == id);
-        made.is_some_and(|op| ["count", "reduce", "aggregate"].contains(&&*op.call))
+        made?.get(name)?.parse().ok()
+    }
+
+    /// Whether a table has serdes: it has a store, or is a source or an aggregation.
+    pub(super) fn keeps_serde(&self, node: usize) -> bool {
+        let id = Some(&self.nodes[node].id);
+        let made = self.scenario.ops.iter().find(|op| op.id.as_ref() == id);
+        let with_serdes = ["table", "to_table", "count", "reduce", "aggregate"];
+        made.is_some_and(|op| op.get("store").is_some() || with_serdes.contains(&&*op.call))
     }
 }

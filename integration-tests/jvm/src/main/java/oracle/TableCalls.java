@@ -15,6 +15,9 @@ import org.apache.kafka.streams.kstream.Suppressed;
 import org.apache.kafka.streams.kstream.Suppressed.BufferConfig;
 import org.apache.kafka.streams.kstream.TableJoined;
 import org.apache.kafka.streams.kstream.ValueJoiner;
+import org.apache.kafka.streams.kstream.ValueTransformerWithKey;
+import org.apache.kafka.streams.kstream.ValueTransformerWithKeySupplier;
+import org.apache.kafka.streams.processor.ProcessorContext;
 import org.apache.kafka.streams.processor.StateStore;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.Stores;
@@ -81,6 +84,13 @@ final class TableCalls {
                     ? t.mapValues((k, v) -> v == null ? null : (Object) f.of(k, null, v), Calls.named(op), materialized(op))
                     : t.mapValues((k, v) -> v == null ? null : (Object) f.of(k, null, v), Calls.named(op));
             }
+            case "transform_values" -> {
+                Expr f = new Expr(op.need("f"));
+                ValueTransformerWithKeySupplier<Object, Object, Object> made = () -> new Transform(f);
+                yield stored
+                    ? t.transformValues(made, materialized(op), Calls.named(op))
+                    : t.transformValues(made, Calls.named(op));
+            }
             case "unwindow" -> t.toStream().selectKey((k, v) -> Expr.text(k));
             case "to_stream" -> t.toStream(Calls.named(op));
             case "to" -> {
@@ -97,6 +107,20 @@ final class TableCalls {
             case "join_on", "left_join_on" -> joinOn(t, Calls.table(other), op);
             default -> join(t, Calls.table(other), op);
         };
+    }
+
+    /** Sees deletions, too. */
+    private record Transform(Expr f) implements ValueTransformerWithKey<Object, Object, Object> {
+        @Override
+        public void init(ProcessorContext context) { }
+
+        @Override
+        public Object transform(Object key, Object value) {
+            return f.of(key, null, value);
+        }
+
+        @Override
+        public void close() { }
     }
 
     private static KTable<Object, Object> join(KTable<Object, Object> t, KTable<Object, Object> other, Scenario.Op op) {

@@ -6,9 +6,11 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use streams_core::client::NewTopic;
+use streams_core::client::{MemoryRecord, NewTopic};
 use streams_core::config::{RestorePhase, StreamsEvent};
-use streams_core::{StreamsConfig, TaskId};
+use streams_core::processor::{ProcessorContext, process_fn};
+use streams_core::stores::{Stores, WindowHandle};
+use streams_core::{BoxError, StreamsConfig, TaskId, Timestamp, Topology};
 use streams_test::Simulation;
 
 use common::{CHANGELOG, INPUT, OUTPUT, PARTITIONS, WORDS, Written, is_drained, topology};
@@ -66,4 +68,52 @@ fn a_store_that_is_rebuilt_is_told_with_the_reason_and_nothing_else_is() {
     assert_eq!(rebuilt, expected);
     let restored = restored.lock().unwrap();
     assert!(expected.iter().all(|store| restored.contains(store)), "{restored:?}");
+}
+
+fn put(
+    windows: &WindowHandle<String, i64>,
+    key: String,
+    _: String,
+    cx: &mut ProcessorContext<'_, (), ()>,
+) -> Result<(), BoxError> {
+    let now = cx.timestamp();
+    cx.store(windows).put(&key, now, 1).map(drop)
+}
+
+/// The broker deletes the changelogs of windows by the time of the records.
+#[test]
+fn windows_far_behind_the_clock_are_told_once() {
+    let day = Duration::from_secs(86_400);
+    for (age, expected) in [(day / 2, None), (day * 10, Some(day * 10))] {
+        let mut builder = Topology::builder();
+        let source = builder.add_source::<String, String>("in", "in");
+        let windows = Stores::window::<String, i64>("windows", day, Duration::from_secs(1));
+        builder.add_processor("put", &[&source], windows, |windows, _| {
+            process_fn(windows, Arc::new(put))
+        });
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let told = events.clone();
+        let config = StreamsConfig::new("app", "embedded")
+            .exactly_once()
+            .on_event(move |event| told.lock().unwrap().push(event.clone()));
+        let mut simulation = Simulation::new(builder.build().unwrap(), config, 1);
+        simulation.cluster().create_topic("in", 1).unwrap();
+        simulation.start_instance();
+        for n in 0..5_i64 {
+            let now = Timestamp::from_millis(1_700_000_000_000);
+            let old = i64::try_from(age.as_millis()).unwrap();
+            let timestamp = now.as_millis() - old + n;
+            let (key, value) = (Some(b"k".as_slice().into()), Some(b"v".as_slice().into()));
+            let record = MemoryRecord { timestamp, key, value, ..MemoryRecord::default() };
+            simulation.cluster().append("in", 0, record).unwrap();
+            simulation.run_for(Duration::from_secs(1));
+        }
+        let events = events.lock().unwrap();
+        let behind = events.iter().map(|event| match event {
+            StreamsEvent::WindowsBehindClock { behind, .. } => behind.as_secs() / 3_600,
+            other => panic!("{other:?}"),
+        });
+        let expected = expected.map(|expected| expected.as_secs() / 3_600);
+        assert_eq!(behind.collect::<Vec<_>>(), Vec::from_iter(expected), "{age:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{BoxError, StreamsError};
 use crate::reaction::{ErrorContext, Reaction, ThreadReaction, fail};
@@ -85,6 +86,15 @@ pub enum StreamsEvent {
         failures: u32,
         /// How it failed last.
         error: String,
+    },
+    /// A task with windows processes records that are older than the broker keeps the changelogs of
+    /// windows beyond the windows themselves
+    /// (`windowstore.changelog.additional.retention.ms`): what a restore would need may be deleted.
+    WindowsBehindClock {
+        /// The task.
+        task: TaskId,
+        /// How far its stream time is behind the clock.
+        behind: Duration,
     },
     /// A task that ran alone is over what it failed at: it runs with the others again.
     TaskHealed {

@@ -3,6 +3,7 @@
 mod fetch;
 mod input;
 mod layers;
+mod old_times;
 mod task_commit;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use state_stores::{Attempt, TaskStorage};
 use uuid::Uuid;
 
 use self::input::TaskInput;
+use self::old_times::OldTimes;
 use super::committed_metadata::CommittedMetadata;
 use super::instance::InstanceShared;
 use super::partition_group::{Choice, Head, MaxTaskIdle, choose};
@@ -43,6 +45,7 @@ pub(crate) struct StreamTask {
     sealed_stream_time: Timestamp,
     /// Of the records that it writes to topics other than changelogs.
     output_tag: Tag,
+    old_times: OldTimes,
     batch: FetchedBatch,
     // Declared last: the lease ends when everything that uses it is gone.
     _storage: TaskStorage,
@@ -78,7 +81,9 @@ impl StreamTask {
         }
         let mut task_stores = Vec::with_capacity(stores.len());
         let mut states = Vec::with_capacity(stores.len());
+        let mut keeps_windows = false;
         for open in stores {
+            keeps_windows |= open.declaration.is_deleted_by_time();
             let is_own = *open.declaration.changelog() == ChangelogKind::Own;
             let (own, source) =
                 if is_own { (open.changelog, None) } else { (None, open.changelog) };
@@ -108,6 +113,7 @@ impl StreamTask {
             commit_requested: false,
             moved: false,
             output_tag: cx.collector.new_tag(),
+            old_times: OldTimes::new(keeps_windows),
             batch: FetchedBatch::default(),
             shared,
             _storage: storage,

@@ -226,6 +226,11 @@ impl StoreDeclaration {
         Some(retention.saturating_add(additional_ms))
     }
 
+    /// Whether the broker deletes records of its changelog by their time.
+    pub(crate) fn is_deleted_by_time(&self) -> bool {
+        self.changelog == ChangelogKind::Own && self.changelog_retention_ms(0).is_some()
+    }
+
     /// The name of its changelog topic as the broker knows it, if it has one.
     pub fn changelog_topic(&self, application_id: &str) -> Option<Arc<str>> {
         match &self.changelog {

@@ -77,6 +77,8 @@ impl StreamTask {
                 input.committed = committed;
             }
         }
+        let times = (self.sealed_stream_time, wall_time_ms);
+        self.old_times.check(self.task.task_id(), times, &self.shared);
         let stream_time_ms = self.sealed_stream_time.as_millis();
         for input in &mut self.inputs {
             input.purge.committed = input.committed.offset;

@@ -87,9 +87,10 @@ pub enum StreamsEvent {
         /// How it failed last.
         error: String,
     },
-    /// A task with windows processes records that are older than the broker keeps the changelogs of
-    /// windows beyond the windows themselves
-    /// (`windowstore.changelog.additional.retention.ms`): what a restore would need may be deleted.
+    /// A task with windows or versioned tables processes records that are older than the broker
+    /// keeps their changelogs beyond what they need themselves
+    /// (`windowstore.changelog.additional.retention.ms`): what a restore would need may be deleted
+    /// or compacted.
     WindowsBehindClock {
         /// The task.
         task: TaskId,

@@ -83,7 +83,7 @@ impl StreamTask {
         let mut states = Vec::with_capacity(stores.len());
         let mut keeps_windows = false;
         for open in stores {
-            keeps_windows |= open.declaration.is_deleted_by_time();
+            keeps_windows |= open.declaration.is_forgotten_by_time();
             let is_own = *open.declaration.changelog() == ChangelogKind::Own;
             let (own, source) =
                 if is_own { (open.changelog, None) } else { (None, open.changelog) };

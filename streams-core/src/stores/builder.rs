@@ -226,9 +226,10 @@ impl StoreDeclaration {
         Some(retention.saturating_add(additional_ms))
     }
 
-    /// Whether the broker deletes records of its changelog by their time.
-    pub(crate) fn is_deleted_by_time(&self) -> bool {
-        self.changelog == ChangelogKind::Own && self.changelog_retention_ms(0).is_some()
+    /// Whether the broker deletes or compacts records of its changelog by their time.
+    pub(crate) fn is_forgotten_by_time(&self) -> bool {
+        let by_time = self.format.has_retention() || self.format == ChangelogFormat::VERSIONED;
+        by_time && self.changelog == ChangelogKind::Own
     }
 
     /// The name of its changelog topic as the broker knows it, if it has one.

@@ -1,6 +1,6 @@
-//! Windows of a time that lies far behind the clock. A broker deletes records of their changelogs by
-//! the records' own time: once these are older than the topic keeps them, they are gone, however
-//! young the window is in stream time.
+//! Windows and versions of a time that lies far behind the clock. A broker deletes the changelogs of
+//! windows, and compacts those of versioned tables, by the records' own time: once these are older
+//! than the topic keeps them, they are gone, however young they are in stream time.
 
 use std::time::Duration;
 
@@ -42,10 +42,11 @@ impl OldTimes {
         self.told = true;
         tracing::warn!(
             %task, ?behind, ?kept,
-            "the records are older than the changelogs of windows are kept beyond their windows: \
-             the broker may delete what a restore needs. Raise \
-             windowstore.changelog.additional.retention.ms above that before the first start, and \
-             retention.ms of the changelog topics that exist"
+            "the records are older than the changelogs of windows and versioned tables are kept: \
+             the broker may delete or compact what a restore needs. Raise \
+             windowstore.changelog.additional.retention.ms above that before the first start, or \
+             retention.ms (windows) and min.compaction.lag.ms (versioned tables) of the changelog \
+             topics that exist"
         );
         shared.tell(&StreamsEvent::WindowsBehindClock { task, behind });
     }

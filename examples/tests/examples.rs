@@ -116,8 +116,22 @@ fn call_records_bill_each_day() {
 }
 
 #[test]
+fn page_views_by_region_count_in_overlapping_windows() {
+    let lines = [
+        "Europe: 1 views in minutes 0 and 1",
+        "Asia: 1 views in minutes 0 and 1",
+        "Europe: 2 views in minutes 0 and 1",
+        "Europe: 1 views in minutes 1 and 2",
+        "elsewhere: 1 views in minutes 1 and 2",
+        "elsewhere: 1 views in minutes 2 and 3",
+    ];
+    assert_prints("page_views_by_region", &lines);
+}
+
+#[test]
 fn examples_are_short() {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
+        "page_views_by_region",
         "word_count",
         "stream_table_join",
         "processor_api",

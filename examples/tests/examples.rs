@@ -129,8 +129,14 @@ fn page_views_by_region_count_in_overlapping_windows() {
 }
 
 #[test]
+fn enrich_with_global_table_looks_up_customers_and_products() {
+    let lines = ["Ann: 2 lamps for 40", "Bob: 1 chairs for 45", "c3: 4 chairs for 180"];
+    assert_prints("enrich_with_global_table", &lines);
+}
+
+#[test]
 fn examples_are_short() {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "page_views_by_region",
         "word_count",
         "stream_table_join",
@@ -144,6 +150,7 @@ fn examples_are_short() {
         "log_levels",
         "anomaly_detection",
         "call_records",
+        "enrich_with_global_table",
     ];
     for name in NAMES {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("{name}.rs"));

@@ -20,6 +20,8 @@ pub(super) fn call(
         (AnyStream::Plain(stream), Some(Made::Table(AnyTable::Texts(table)))) => {
             join_table(stream, table, op)?
         }
+        (AnyStream::Plain(stream), Some(Made::Global(table))) => join_global(stream, table, op)?,
+        (AnyStream::NullKeys(stream), Some(Made::Global(table))) => join_global(stream, table, op)?,
         (_, Some(Made::Stream(other))) if op.call.ends_with("join_stream") => {
             join_stream(stream, other, op)?
         }
@@ -50,6 +52,37 @@ fn join_table(
         _ => return Err(unknown(op)),
     };
     Ok(Made::Stream(AnyStream::Plain(joined)))
+}
+
+fn join_global<K: Text>(
+    s: &KStream<K, String>,
+    table: &GlobalKTable<String, String>,
+    op: &Op,
+) -> Result<Made, String> {
+    let (key, f) = (Expr::new(op.need("k")?), Expr::new(op.need("f")?));
+    let joined: KStream<K, String> = match &*op.call {
+        "join_global" => s.join_global(
+            table,
+            move |k, v| key.map::<String>(k, v),
+            move |k, a, b| f.make(Some(k), Some(&a), Some(b)),
+        ),
+        "left_join_global" => {
+            let nullable = op.yes("null");
+            s.left_join_global(
+                table,
+                move |k, v| match nullable {
+                    true => key.map::<Option<String>>(k, v),
+                    false => Some(key.map::<String>(k, v)),
+                },
+                move |k, a, b| f.make(Some(k), Some(&a), b),
+            )
+        }
+        _ => return Err(unknown(op)),
+    };
+    Ok(Made::Stream(AnyStream::of(match op.get("name") {
+        Some(name) => joined.named(name),
+        None => joined,
+    })))
 }
 
 /// Both have null in their keys, or neither.

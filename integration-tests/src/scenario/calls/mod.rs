@@ -22,6 +22,7 @@ use windows::AnyWindows;
 pub(crate) enum Made {
     Stream(AnyStream),
     Table(AnyTable),
+    Global(GlobalKTable<String, String>),
     Grouped(KGroupedStream<String, String>),
     GroupedTable(KGroupedTable<String, String>),
     Cogrouped(CogroupedKStream<String, String>),
@@ -57,7 +58,7 @@ impl Calls {
                 // Neither side can list what is in a versioned store.
                 _ if op.get("versioned").is_some() => None,
                 Made::Table(AnyTable::Numbers(_)) => Some(Rows::Numbers),
-                Made::Table(AnyTable::Texts(_)) => Some(Rows::Texts),
+                Made::Table(AnyTable::Texts(_)) | Made::Global(_) => Some(Rows::Texts),
                 _ => None,
             };
             self.stores.extend(rows.map(|rows| (store.to_owned(), rows)));
@@ -89,6 +90,7 @@ impl Calls {
         match &*op.call {
             "stream" => return streams::source(&self.builder, op),
             "table" => return tables::source(&self.builder, op),
+            "global_table" => return tables::global(&self.builder, op),
             _ => {}
         }
         let first = self.parent(op, 0)?;
@@ -105,7 +107,7 @@ impl Calls {
             Made::GroupedTable(group) => groups::table(group, op),
             Made::Cogrouped(groups) => groups::cogrouped(groups, op),
             Made::Windowed(windows) => windows::call(windows, op),
-            Made::Branches(_) | Made::Nothing => Err(unknown(op)),
+            Made::Global(_) | Made::Branches(_) | Made::Nothing => Err(unknown(op)),
         }
     }
 

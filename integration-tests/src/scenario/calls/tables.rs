@@ -36,6 +36,14 @@ pub(super) fn source(builder: &StreamsBuilder, op: &Op) -> Result<Made, String> 
     Ok(Made::Table(AnyTable::Texts(builder.table(consumed, materialized(op)))))
 }
 
+pub(super) fn global(builder: &StreamsBuilder, op: &Op) -> Result<Made, String> {
+    let mut consumed = Consumed::<String, String>::from(op.need("topic")?);
+    if let Some(name) = op.get("name") {
+        consumed = consumed.named(name);
+    }
+    Ok(Made::Global(builder.global_table(consumed, materialized(op))))
+}
+
 pub(super) fn call(table: &AnyTable, other: Option<&Made>, op: &Op) -> Result<Made, String> {
     if let Some(other) = other {
         return match (table, other) {

@@ -1,0 +1,36 @@
+//! The application with a global table that the tests kill: looks up names of customers for orders,
+//! from `orders` to `enriched`. Prints a line for each event that a test waits for. Configured by
+//! the environment (`STREAMS_..`).
+
+use std::io::Write;
+
+use streams_dsl::prelude::*;
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let builder = StreamsBuilder::new();
+    let names = builder.global_table::<String, String>("names", "names");
+    builder
+        .stream::<String, String>("orders")
+        .left_join_global(
+            &names,
+            |_, customer| Some(customer.clone()),
+            |_, customer, name| format!("{customer}={}", name.map_or("nobody", |name| name)),
+        )
+        .to("enriched");
+    let config = StreamsConfig::from_env()?
+        .on_state_change(|_, state| say(&format!("STATE {state:?}")))
+        .on_restore(|progress| {
+            say(&format!("RESTORE {} {:?} {}", progress.store, progress.phase, progress.records));
+        });
+    KafkaStreams::run(builder.build()?, config).await?;
+    say("ENDED");
+    Ok(())
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // A test that has gone away reads nothing more.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

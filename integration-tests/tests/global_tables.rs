@@ -54,7 +54,8 @@ impl Fixture {
         topics::write(&self.kafka.bootstrap(), "orders", orders.clone().into_iter());
         let mut answers = Vec::new();
         until("all orders are answered", LIMIT, || {
-            let table = topics::read_table(&self.kafka.bootstrap(), "enriched", 2);
+            let records = topics::read_all(&self.kafka.bootstrap(), "enriched", 2);
+            let table: BTreeMap<_, _> = records.into_iter().collect();
             let found = orders.keys().filter_map(|order| table.get(order));
             answers = found.map(|bytes| String::from_utf8(bytes.clone()).unwrap()).collect();
             answers.len() == orders.len()

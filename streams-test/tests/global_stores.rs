@@ -277,3 +277,59 @@ async fn an_application_may_consist_of_a_global_store() {
     }
     assert_eq!(*told.read.lock().unwrap(), [50, 0]);
 }
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_skipped_at_the_start_too() {
+    let (dir, cluster, told) = (tempfile::tempdir().unwrap(), cluster(), Told::default());
+    let poison = || {
+        let record = MemoryRecord {
+            timestamp: 1,
+            key: Some(b"c1".as_slice().into()),
+            value: Some([0xff, 0xfe].as_slice().into()),
+            ..MemoryRecord::default()
+        };
+        let partition = partition_for_key(b"c1", PARTITIONS);
+        cluster.append("names", partition, record).unwrap();
+    };
+    write_names(&cluster, 0..5, "");
+    poison();
+    let config = config(&cluster, dir.path(), &told);
+    let streams = KafkaStreams::start(topology(), config.clone()).await.unwrap();
+    let error = failure(streams).await;
+    assert!(error.contains("cannot read the value"), "{error}");
+    let skipping = config.set("deserialization.exception.handler", "skip");
+    for round in 0..2 {
+        let streams = start(&skipping).await;
+        let order = format!("o{round}");
+        write(&cluster, "orders", &order, "c1");
+        until("the order", || answer(&cluster, &order).is_some()).await;
+        assert_eq!(answer(&cluster, &order).unwrap(), "name-1");
+        streams.close().await.unwrap();
+        if round == 0 {
+            poison();
+            std::fs::remove_dir_all(dir.path().join("app")).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn partitions_that_are_new_are_read_after_a_restart() {
+    let (dir, cluster, told) = (tempfile::tempdir().unwrap(), cluster(), Told::default());
+    write_names(&cluster, 0..50, "");
+    let config = config(&cluster, dir.path(), &told);
+    start(&config).await.close().await.unwrap();
+    cluster.grow_topic("names", PARTITIONS + 1).unwrap();
+    let record = MemoryRecord {
+        timestamp: 1,
+        key: Some(b"new".as_slice().into()),
+        value: Some(b"name-new".as_slice().into()),
+        ..MemoryRecord::default()
+    };
+    cluster.append("names", PARTITIONS, record).unwrap();
+    let streams = start(&config).await;
+    write(&cluster, "orders", "o", "new");
+    until("the order", || answer(&cluster, "o").is_some()).await;
+    assert_eq!(answer(&cluster, "o").unwrap(), "name-new");
+    streams.close().await.unwrap();
+    assert_eq!(*told.read.lock().unwrap(), [50, 1]);
+}

@@ -1,6 +1,7 @@
 //! Random scenarios: equal seeds give equal ones.
 
 mod functions;
+mod globals;
 mod groups;
 mod inputs;
 mod streams;
@@ -26,5 +27,6 @@ pub fn generate(seed: u64) -> Scenario {
     }
     let topics = topology::generate(&mut random, theme, &mut scenario);
     inputs::generate(&mut random, &topics, &mut scenario);
+    globals::add(seed, &mut scenario);
     scenario
 }

@@ -106,3 +106,22 @@ fetch_rocksdb() {
     mv "$dir/librocksdb.so.part" "$dir/librocksdb.so"
     rm -rf "$work"
 }
+
+# Copies the files of the repository, with changes that are not committed, to a directory of its own
+# that may be changed: a git repository of one commit. Stays in it. Patches are applied there.
+copy_repository() {
+    local copy=$1
+    say "copying the repository to $copy"
+    [ ! -e "$copy" ] || [ -e "$copy/.mutations" ] || die "$copy is there already, and no copy of mine"
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    touch "$copy/.mutations"
+    git ls-files -z | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
+    mkdir -p "$copy/.cargo"
+    cp .cargo/config.toml "$copy/.cargo/config.toml"
+    cd "$copy"
+    rm -rf .git
+    git init -q
+    git add -A
+    git -c user.name=mutations -c user.email=mutations@localhost commit -q -m "As it is" --no-gpg-sign
+}

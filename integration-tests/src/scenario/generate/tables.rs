@@ -3,6 +3,9 @@
 use super::functions::{FOLDS, FOREIGN_KEYS, JOINERS, KEYS, MAPPINGS, PREDICATES};
 use super::topology::{Kind, Nulls, TEXTS, Topology};
 
+/// Among the roots of a table: it may have rows of what is not there, made by `transform_values`.
+const OF_NOTHING: &str = "nothing";
+
 impl Topology<'_> {
     pub(super) fn below_table(&mut self, parent: usize, numbers: bool, odd_old: bool) {
         if self.random.percent(10) {
@@ -52,7 +55,11 @@ impl Topology<'_> {
         let f = *self.random.pick(&["v|upper", "k.v", "v|or:gone", "v|null_if:b", "v|len"]);
         let op = self.below(parent, "transform_values", &[("f", f.to_owned())]);
         let op = if odd_old { self.maybe_named(op) } else { self.maybe_stored(op) };
+        let makes_rows = op.get("store").is_none() && ["k.v", "v|or:gone"].contains(&f);
         self.add(op, Kind::Table { numbers: false, odd_old });
+        if makes_rows && let Some(node) = self.nodes.last_mut() {
+            node.roots.insert(OF_NOTHING.to_owned());
+        }
     }
 
     pub(super) fn below_grouped_table(&mut self, parent: usize) {
@@ -94,7 +101,9 @@ impl Topology<'_> {
         self.nodes[other].used = true;
         op.parents.push(self.nodes[other].id.clone());
         let op = self.maybe_stored(op);
-        let diamond = !self.nodes[parent].roots.is_disjoint(&self.nodes[other].roots);
+        let (left, right) = (&self.nodes[parent].roots, &self.nodes[other].roots);
+        let of_nothing = left.contains(OF_NOTHING) || right.contains(OF_NOTHING);
+        let diamond = of_nothing || !left.is_disjoint(right);
         let odd_old = diamond && !self.is_cached(&op) && op.get("store").is_some();
         self.add(op, Kind::Table { numbers: false, odd_old });
     }

@@ -45,7 +45,7 @@ pub(super) struct JoinAfterGrace<K, V, V2, W> {
 impl<K: Data, V: Data, V2: Data, W: Data> JoinAfterGrace<K, V, V2, W> {
     pub(super) fn new(
         how: Waits<K, V, V2, W>,
-        (table, waiting): (Getter<K, V2>, WaitingHandle<K, V>),
+        (waiting, table): (WaitingHandle<K, V>, Getter<K, V2>),
         name: &str,
         init: &mut ProcessorInit<'_, Self>,
     ) -> Self {

@@ -212,7 +212,8 @@ fn lower_join_with_grace<K: Data, V: Data, V2: Data, W: Data>(
     let name = lowering.name(0);
     let buffer = format!("{name}-Buffer");
     let waiting = Stores::waiting_with(&buffer, waits.key.clone(), waits.value.clone());
-    lowering.side::<K, V, _, _>(0, 0, (table, waiting), move |stores, init| {
+    // In the JVM's order: it decides which comes first in the description.
+    lowering.side::<K, V, _, _>(0, 0, (waiting, table), move |stores, init| {
         JoinAfterGrace::new(waits.clone(), stores, &name, init)
     })
 }

@@ -173,6 +173,28 @@ fn what_a_stream_says_late_may_be_the_latest_of_its_key() {
     assert_records(&driver, "out", &[("a", "1", 100), ("a", "2", 100)]);
 }
 
+#[test]
+fn a_deletion_with_the_time_of_the_value_is_known() {
+    let driver = driver(|b| {
+        let rows = b.table::<String, String>("in", versioned("rows"));
+        rows.to("changes");
+        let counts = rows.group_by(|_, row| (row.clone(), row.clone()), "by").count("counts");
+        counts.to_stream().map_values(|n| n.map(|n| n.to_string())).to("out");
+        b.stream::<String, String>("ask")
+            .left_join_table(&rows, |_, _, row| row.cloned())
+            .to("then");
+    });
+    let input = driver.input::<String, String>("in");
+    input.pipe_at("k", "a", 20);
+    input.pipe_null_at("k", 20);
+    input.pipe_at("k", "b", 10);
+    assert_records(&driver, "changes", &[("k", "a", 20), ("k", "-", 20), ("k", "b", 10)]);
+    assert_records(&driver, "out", &[("a", "1", 20), ("a", "0", 20)]);
+    let ask = driver.input::<String, String>("ask");
+    [15, 20].into_iter().for_each(|at| ask.pipe_at("k", "?", at));
+    assert_records(&driver, "then", &[("k", "b", 15), ("k", "-", 20)]);
+}
+
 // ---- grace ----------------------------------------------------------------------------------
 
 fn with_grace(grace: u64) -> TopologyTestDriver {
@@ -267,4 +289,43 @@ fn the_buffer_of_a_join_is_the_jvms() {
     let context = b"\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\0\0\0\0\x06orders\0\0\0\0\0\0\0\0";
     let values = b"\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01v\0\0\0\0\0\0\0\0";
     assert_eq!(record.value.as_deref(), Some(&[&context[..], &values[..]].concat()[..]));
+}
+
+#[test]
+fn a_record_without_a_key_has_nothing_to_wait_for() {
+    let driver = driver(|b| {
+        let history = Materialized::from("prices").versioned(HISTORY);
+        let prices = b.table::<Option<String>, String>("prices", history);
+        let stream = b.stream::<Option<String>, String>("orders");
+        let options = || Joined::from(auto()).grace(HISTORY);
+        stream
+            .left_join_table_with(&prices, |_, o, p| format!("{o}{}", p.is_some()), options())
+            .select_key(|k, _| k.clone().unwrap_or_else(|| "null".to_owned()))
+            .to("left");
+        stream.join_table_with(&prices, |_, o, p| format!("{o}{p}"), options()).to("inner");
+    });
+    let orders = driver.input::<Option<String>, String>("orders");
+    orders.pipe_at(None, "1", 10);
+    orders.pipe_at(Some("k".to_owned()), "2", 10);
+    assert_records(&driver, "left", &[("null", "1false", 10)]);
+    assert_eq!(driver.dropped_records().iter().map(|dropped| dropped.count).sum::<u64>(), 1);
+}
+
+#[test]
+fn who_waits_is_joined_after_a_restart() {
+    let driver = with_grace(10).manual_commit();
+    let orders = driver.input::<String, String>("orders");
+    orders.pipe_at("k", "1", 100);
+    orders.pipe_at("k", "2", 105);
+    driver.commit();
+    // All operators are made anew.
+    driver.abort();
+    orders.pipe_at("k", "3", 104);
+    orders.pipe_at("k", "4", 112);
+    driver.commit();
+    assert_records(&driver, "out", &[("k", "1-", 100)]);
+    orders.pipe_at("k", "5", 130);
+    driver.commit();
+    let rest = [("k", "1-", 100), ("k", "3-", 104), ("k", "2-", 105), ("k", "4-", 112)];
+    assert_records(&driver, "out", &rest);
 }

@@ -120,6 +120,9 @@ fn joined<K: Text, V: Text, V2: Text>(
     if let Some(store) = op.get("store") {
         options = options.store_name(store);
     }
+    if op.get("log") == Some("off") {
+        options = options.logging_disabled();
+    }
     let joined: KStream<K, String> = match &*op.call {
         "join_stream" => {
             a.join(b, move |k, a, b| f.make(Some(k), Some(a), Some(b)), windows, options)

@@ -14,7 +14,7 @@ impl Topology<'_> {
         match self.random.below(3) {
             0 => {
                 let op = self.below(parent, "count", &[]);
-                let mut op = self.maybe_stored(op);
+                let mut op = self.maybe_versioned(op);
                 let fresh = op.params.contains_key("store");
                 if fresh {
                     op.params.insert("fresh".to_owned(), "yes".to_owned());
@@ -25,13 +25,13 @@ impl Topology<'_> {
             1 => {
                 let f = *self.random.pick(FOLDS);
                 let op = self.below(parent, "reduce", &[("f", f.to_owned())]);
-                let op = self.maybe_stored(op);
+                let op = self.maybe_versioned(op);
                 self.add(op, TEXTS);
             }
             _ => {
                 let f = self.aggregate("f");
                 let op = self.below(parent, "aggregate", &f);
-                let op = self.maybe_stored(op);
+                let op = self.maybe_versioned(op);
                 self.add(op, TEXTS);
             }
         }
@@ -55,7 +55,7 @@ impl Topology<'_> {
             return self.windows(parent, true);
         }
         let op = self.below(parent, "aggregate", &[]);
-        let op = self.maybe_stored(op);
+        let op = self.maybe_versioned(op);
         self.add(op, TEXTS);
     }
 

@@ -1,15 +1,20 @@
 //! Random records: out of order, late, null, duplicate, with equal times.
 
+use std::collections::BTreeSet;
+
 use super::topology::{InputTopic, Nulls};
 use crate::scenario::random::Random;
-use crate::scenario::{Input, Scenario, Step};
+use crate::scenario::{Input, Op, Scenario, Step};
 
 /// Pipes up to 24 records.
 pub(super) fn generate(random: &mut Random, topics: &[InputTopic], scenario: &mut Scenario) {
     let mut now = random.between(0, 60);
     // How far time goes on average.
     let pace = *random.pick(&[0, 3, 10, 40, 100]);
-    let on_close = scenario.ops.iter().any(|op| op.get("emit").is_some());
+    let waits = |op: &Op| ["left_join_stream", "outer_join_stream"].contains(&&*op.call);
+    let on_close = scenario.ops.iter().any(|op| op.get("emit").is_some() || waits(op));
+    let has_versions = scenario.ops.iter().any(|op| op.get("versioned").is_some());
+    let mut taken = BTreeSet::new();
     for _ in 0..random.between(1, 24) {
         // Results of closed windows come once a second at most.
         if random.percent(if on_close { 30 } else { 4 }) {
@@ -17,7 +22,11 @@ pub(super) fn generate(random: &mut Random, topics: &[InputTopic], scenario: &mu
         }
         now += random.between(0, pace * 2);
         let late = if random.percent(30) { random.between(0, 50) } else { 0 };
-        let at = (now - late).max(0);
+        let mut at = (now - late).max(0);
+        // Deletions with the time of the value: see `maybe_versioned`.
+        while has_versions && !taken.insert(at) {
+            at += 1;
+        }
         if random.percent(5)
             && let Some(Step::Record(before)) = scenario.steps.last()
         {

@@ -9,7 +9,7 @@ impl Topology<'_> {
         let same = Kind::Stream(nulls);
         let plain = nulls == NONE;
         let choice =
-            if plain { self.theme.below_stream(self.random) } else { self.random.below(10) };
+            if plain { self.theme.below_stream(self.random) } else { self.random.below(11) };
         match choice {
             0 => {
                 let call = *self.random.pick(&["filter", "filter_not"]);
@@ -73,13 +73,15 @@ impl Topology<'_> {
             9 if nulls == (Nulls { keys: false, values: true }) => self.as_table(parent),
             9 if !nulls.keys => self.one(parent, "repartition", &[], same),
             9 => {}
+            10 if !plain => self.join_stream(parent, nulls),
             10 | 11 => {
                 let k = *self.random.pick(KEYS);
                 self.one(parent, "group_by", &[("k", k)], Kind::Grouped);
             }
             12 | 13 => self.one(parent, "group_by_key", &[], Kind::Grouped),
             14 => self.as_table(parent),
-            _ => self.join_table(parent),
+            15 | 16 => self.join_table(parent),
+            _ => self.join_stream(parent, nulls),
         }
     }
 
@@ -100,7 +102,7 @@ impl Topology<'_> {
         for branch in branches {
             let Node { rekeyed, ref roots, .. } = self.nodes[parent];
             let (id, roots) = (format!("{id}.{branch}"), roots.clone());
-            self.nodes.push(Node { id, kind, used: false, rekeyed, roots });
+            self.nodes.push(Node { id, kind, used: false, rekeyed, roots, history: None });
         }
         self.scenario.ops.push(Op { id: Some(id), ..op });
     }
@@ -121,7 +123,7 @@ impl Topology<'_> {
     fn as_table(&mut self, parent: usize) {
         let op = self.below(parent, "to_table", &[]);
         // Named, its store would not go with a repartition topic of a generated name.
-        let op = if self.nodes[parent].rekeyed { op } else { self.maybe_stored(op) };
+        let op = if self.nodes[parent].rekeyed { op } else { self.maybe_versioned(op) };
         self.add(op, TEXTS);
     }
 
@@ -130,10 +132,48 @@ impl Topology<'_> {
         let call = *self.random.pick(&["join_table", "left_join_table"]);
         let f = *self.random.pick(STREAM_JOINERS);
         let mut op = self.below(parent, call, &[("f", f.to_owned())]);
+        if let Some(history) = self.nodes[other].history
+            && self.random.percent(50)
+        {
+            let grace = self.random.between(0, history.min(60));
+            op.params.insert("grace".to_owned(), grace.to_string());
+        }
         self.nodes[other].used = true;
         op.parents.push(self.nodes[other].id.clone());
         let op = self.maybe_named(op);
         self.add(op, Kind::Stream(NONE));
+    }
+
+    fn join_stream(&mut self, parent: usize, nulls: Nulls) {
+        let like = |kind| matches!(kind, Kind::Stream(other) if other.keys == nulls.keys);
+        let other = if self.random.percent(15) { None } else { self.other(parent, like) };
+        let other = other.unwrap_or(parent);
+        let call = *self.random.pick(&["join_stream", "left_join_stream", "outer_join_stream"]);
+        let (before, after) = *self.random.pick(&[(10, 10), (0, 20), (50, 5), (30, -5), (-2, 40)]);
+        let nulls_of = |node: usize| matches!(self.nodes[node].kind, Kind::Stream(n) if n.values);
+        let has_nulls = nulls_of(parent) || nulls_of(other);
+        // A record without a value moves the time of the JVM's store in memory, which is used here, but
+        // not that of its store on disk.
+        let grace = if has_nulls { 1_000_000 } else { *self.random.pick(&[0, 10, 100, 1_000_000]) };
+        let params = [
+            ("f", self.random.pick(STREAM_JOINERS).to_string()),
+            ("before", before.to_string()),
+            ("after", after.to_string()),
+            ("grace", grace.to_string()),
+        ];
+        let mut op = self.below(parent, call, &params);
+        self.nodes[other].used = true;
+        op.parents.push(self.nodes[other].id.clone());
+        let mut op = self.maybe_named(op);
+        if self.random.percent(30) {
+            self.names += 1;
+            op.params.insert("store".to_owned(), format!("store{}", self.names));
+        }
+        // What is too old is in the JVM's changelog, though not in its store (docs/differences.md).
+        if grace < 1_000_000 {
+            op.params.insert("log".to_owned(), "off".to_owned());
+        }
+        self.add(op, Kind::Stream(Nulls { values: false, ..nulls }));
     }
 
     /// The topic that this node itself reads.

@@ -28,13 +28,13 @@ impl Topology<'_> {
                 let call = *self.random.pick(&["filter", "filter_not"]);
                 let p = *self.random.pick(PREDICATES);
                 let op = self.below(parent, call, &[("p", p.to_owned())]);
-                let op = self.maybe_stored(op);
+                let op = self.maybe_versioned(op);
                 self.add(op, Kind::Table { numbers, odd_old });
             }
             1 | 2 => {
                 let f = *self.random.pick(MAPPINGS);
                 let op = self.below(parent, "map_values", &[("f", f.to_owned())]);
-                let op = if odd_old { op } else { self.maybe_stored(op) };
+                let op = if odd_old { op } else { self.maybe_versioned(op) };
                 self.add(op, Kind::Table { numbers: false, odd_old });
             }
             3 if odd_old || (numbers && self.random.percent(50)) => {}
@@ -75,7 +75,7 @@ impl Topology<'_> {
                 (TEXTS, self.below(parent, "aggregate", &f))
             }
         };
-        let op = self.maybe_stored(op);
+        let op = self.maybe_versioned(op);
         self.add(op, kind);
     }
 

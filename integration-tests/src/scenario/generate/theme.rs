@@ -14,6 +14,8 @@ pub(super) enum Theme {
     Tables,
     /// Changes of keys and what follows from them, often optimised.
     Keys,
+    /// Streams, joined with each other and with tables.
+    Joins,
 }
 
 impl Theme {
@@ -21,7 +23,8 @@ impl Theme {
         match random.below(100) {
             0..20 => Self::Any,
             20..60 => Self::Windows,
-            60..80 => Self::Tables,
+            60..75 => Self::Tables,
+            75..85 => Self::Joins,
             _ => Self::Keys,
         }
     }
@@ -44,6 +47,7 @@ impl Theme {
             Self::Windows => 10,
             Self::Tables => 85,
             Self::Keys => 20,
+            Self::Joins => 35,
         }
     }
 
@@ -68,7 +72,8 @@ impl Theme {
         match self {
             Self::Windows if random.percent(75) => *random.pick(&[10, 12, 12]),
             Self::Keys if random.percent(75) => *random.pick(&[0, 1, 2, 5, 5, 7, 7, 9, 10, 12, 12]),
-            _ => random.below(17),
+            Self::Joins if random.percent(75) => *random.pick(&[5, 14, 15, 15, 17, 17, 17]),
+            _ => random.below(19),
         }
     }
 

@@ -64,6 +64,8 @@ pub(super) struct Node {
     pub(super) rekeyed: bool,
     /// The topics from which its records come.
     pub(super) roots: BTreeSet<String>,
+    /// Of a versioned table: for how long it knows what was, in milliseconds.
+    pub(super) history: Option<i64>,
 }
 
 pub(super) struct Topology<'a> {
@@ -101,7 +103,7 @@ impl Topology<'_> {
             let mut nulls = Nulls { keys: true, values: true };
             if self.random.percent(self.theme.tables()) {
                 let op = self.op("table", &[("topic", name)]);
-                let op = self.maybe_stored(op);
+                let op = self.maybe_versioned(op);
                 self.add(op, TEXTS);
             } else {
                 nulls = Nulls { keys: self.random.percent(15), values: self.random.percent(25) };
@@ -239,6 +241,21 @@ impl Topology<'_> {
         op
     }
 
+    /// As [`maybe_stored`](Self::maybe_stored), of a store that may know what was. The JVM writes what
+    /// is too old to the changelog, though not to the store, and forgets deletions that have the time
+    /// of the value (docs/differences.md): tables that make such deletions are not versioned.
+    pub(super) fn maybe_versioned(&mut self, op: Op) -> Op {
+        let mut op = self.maybe_stored(op);
+        if op.get("store").is_some() && !op.yes("null") && self.random.percent(30) {
+            let history = *self.random.pick(&[5, 20, 50, 1_000_000]);
+            op.params.insert("versioned".to_owned(), history.to_string());
+            if history < 1_000_000 {
+                op.params.insert("log".to_owned(), "off".to_owned());
+            }
+        }
+        op
+    }
+
     pub(super) fn id(&self) -> String {
         format!("n{}", self.scenario.ops.len())
     }
@@ -249,6 +266,7 @@ impl Topology<'_> {
         let rekeyed = match &*op.call {
             "map" | "flat_map" | "select_key" | "unwindow" => true,
             "repartition" | "join_table" | "left_join_table" | "to_table" => false,
+            "join_stream" | "left_join_stream" | "outer_join_stream" => false,
             _ => matches!(kind, Kind::Stream(_)) && op.parents.iter().any(above),
         };
         let topics = op.get("topic").into_iter().flat_map(|topics| topics.split(','));
@@ -256,7 +274,19 @@ impl Topology<'_> {
         for node in self.nodes.iter().filter(|node| op.parents.contains(&node.id)) {
             roots.extend(node.roots.iter().cloned());
         }
-        self.nodes.push(Node { id: id.clone(), kind, used: false, rekeyed, roots });
+        let history = self.history(&op);
+        self.nodes.push(Node { id: id.clone(), kind, used: false, rekeyed, roots, history });
         self.scenario.ops.push(Op { id: Some(id), ..op });
+    }
+
+    /// Without a store a table is what the one above it is.
+    fn history(&self, op: &Op) -> Option<i64> {
+        match (op.get("versioned"), &*op.call, op.get("store")) {
+            (Some(history), ..) => history.parse().ok(),
+            (None, "filter" | "filter_not" | "map_values", None) => {
+                self.nodes.iter().find(|node| op.parents.contains(&node.id))?.history
+            }
+            _ => None,
+        }
     }
 }

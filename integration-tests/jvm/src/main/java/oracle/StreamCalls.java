@@ -147,6 +147,7 @@ final class StreamCalls {
         StreamJoined<Object, Object, Object> joined = StreamJoined.with(null, null, null);
         if (op.get("name") != null) joined = joined.withName(op.get("name"));
         if (op.get("store") != null) joined = joined.withStoreName(op.get("store"));
+        if ("off".equals(op.get("log"))) joined = joined.withLoggingDisabled();
         return joined;
     }
 }

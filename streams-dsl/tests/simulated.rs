@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use streams_dsl::KeyValueKind;
 use streams_dsl::prelude::*;
 use streams_test::{Compare, SeededSimulation, Simulation};
 
@@ -186,6 +187,56 @@ impl Processor for Most {
     ) -> Result<(), BoxError> {
         ctx.store(&self.0).update(&(n % 4), |most| *most = Some(most.map_or(n, |most| most.max(n))))
     }
+}
+
+/// Numbers under a few keys, at times that go back again and again, by up to 90 ms.
+fn out_of_order(count: i64, keys: i64) -> impl Iterator<Item = (String, i64, i64)> {
+    numbers(count, keys).map(|(key, n)| (key, n, 200 + n * 3 - n * n % 7 * 15))
+}
+
+fn versioned(store: &str, history: u64) -> Materialized<String, i64, KeyValueKind> {
+    Materialized::from(store).versioned(Duration::from_millis(history))
+}
+
+/// I3, I4, I9: a record meets the row of its time, when it comes or after a grace period; a row that
+/// came too late is as if it had never come.
+#[test]
+fn a_stream_joins_a_versioned_table() {
+    let simulation = simulated(|b| {
+        let rows = b.table::<String, i64>("rows", versioned("rows", 60));
+        let records = b.stream::<String, i64>("in").map(|key, n| (key.clone(), n));
+        let text = |n: i64, row: Option<&i64>| format!("{n} {row:?}");
+        records.left_join_table_with(&rows, move |_, n, row| text(n, row), "now").to("now");
+        let waits = Joined::from("late").grace(Duration::from_millis(40));
+        records.left_join_table_with(&rows, move |_, n, row| text(n, row), waits).to("late");
+    });
+    let simulation = simulation.table("rows", 2, out_of_order(60, 9));
+    let simulation = simulation.input("in", 2, out_of_order(120, 20));
+    let simulation = simulation.output("now", 2).compare("now", Compare::AnyOrder);
+    let simulation = simulation.output("late", 2).compare("late", Compare::AnyOrder);
+    // Its changelog has the time of the clock, as the JVM's.
+    simulation.compare("late-Buffer", Compare::Nothing).run();
+}
+
+/// I3, I4: what changes the past changes neither groups nor joins, whoever comes first.
+#[test]
+fn joins_and_groups_of_versioned_tables() {
+    let simulation = simulated(|b| {
+        let left = b.table::<String, i64>("left", versioned("lefts", 50));
+        let right = b.table::<String, i64>("right", versioned("rights", 1_000_000));
+        left.join(&right, |_, l, r| format!("{l} {r}")).to("inner");
+        left.outer_join(&right, |_, l, r| format!("{l:?} {r:?}")).to("outer");
+        let groups = left.filter(|_, n| n % 3 != 0).group_by(|_, n| (n % 4, *n), "by-rest");
+        groups.aggregate(|| 0, |_, n, sum| *sum += n, |_, n, sum| *sum -= n, "sums").to("sums");
+    });
+    let rows = |count, keys| {
+        out_of_order(count, keys).map(|(k, n, at)| (k, (n % 5 != 0).then_some(n), at))
+    };
+    let mut simulation = simulation.input("left", 2, rows(100, 11)).input("right", 2, rows(90, 7));
+    for topic in ["inner", "outer", "sums"] {
+        simulation = simulation.output(topic, 2).compare(topic, Compare::LastValues);
+    }
+    simulation.run();
 }
 
 /// I3, I4, I9: windows, on each update and once when they close.

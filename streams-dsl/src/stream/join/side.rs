@@ -148,7 +148,11 @@ impl<K: Data, V: Data, V2: Data, L: Data, R: Data, W: Data> Processor
             if let Some(waiting) = &self.waiting {
                 let side = self.other_side();
                 let row = OuterJoinKey { timestamp: time, side, key: key.clone() };
-                ctx.store(&waiting.store).delete(&row)?;
+                // As the JVM does: a deletion of nothing would move the time of an earlier one.
+                let mut store = ctx.store(&waiting.store);
+                if store.contains(&row)? {
+                    store.delete(&row)?;
+                }
             }
             if let Some(joined) = (self.joiner)(&key, Some(&*value), Some(&*partner)) {
                 ctx.forward_at(key.clone(), joined, now.max(time))?;

@@ -210,6 +210,15 @@ impl Lowering<'_> {
         self.graph.state().same_source(self.at)
     }
 
+    /// Whether both parents of the node in hand forward the same records, after all rewrites: they
+    /// may read one topic, or go through one repartition topic.
+    pub(crate) fn parents_are_one(&self) -> bool {
+        let state = self.graph.state();
+        let of = |id: &NodeId| state.same_source(*id).unwrap_or(*id);
+        let mut parents = state.node(self.at).parents.iter().map(of);
+        parents.next().is_some_and(|first| parents.all(|other| other == first))
+    }
+
     /// The node in hand has no processor: its records are those of another.
     pub(crate) fn alias<K: 'static, V: 'static>(&mut self, of: NodeId) {
         let node: Option<&Node<K, V>> =

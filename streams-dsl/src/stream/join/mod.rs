@@ -178,7 +178,6 @@ impl<K: Data, V: Data> KStream<K, V> {
                 changelog: options.changelog,
                 ..StoreSettings::default()
             },
-            is_of_itself: left == right,
         };
         let node = NewNode::new(call, name, &[left, right], Kind::Stream)
             .serdes::<K, W>(key, None)
@@ -232,7 +231,6 @@ struct StreamJoin<K, V, V2, W> {
     values: (SerdeRef<V>, SerdeRef<V2>),
     names: [String; 3],
     settings: StoreSettings,
-    is_of_itself: bool,
 }
 
 type WaitingStore<K, V, V2> = StoreBuilder<OuterJoinStore<K, V, V2>>;
@@ -241,8 +239,8 @@ impl<K: Data, V: Data, V2: Data, W: Data> StreamJoin<K, V, V2, W> {
     fn lower(self, lowering: &mut Lowering<'_>) {
         let name = lowering.name(4);
         let left = self.kept(lowering, 0, &self.names[0], &self.values.0);
-        if self.is_of_itself
-            && lowering.optimization().single_store_self_join
+        if lowering.optimization().single_store_self_join
+            && lowering.parents_are_one()
             && let Some(joined) = self.lower_self_join(lowering, &left)
         {
             return lowering.output(joined);

@@ -81,6 +81,8 @@ fn run(mut machine: Machine<Model>, step: Step) -> Machine<Model> {
             assert_eq!(deleted, row.map(|(_, value, _)| value));
         }
         Step::Life(life) => {
+            // It lies in memory: who begins again has only the changelog.
+            let life = if matches!(life, Life::Reopen) { Life::Restore } else { life };
             let mut machine = machine.live(&life);
             if matches!(life, Life::AbortActive | Life::AbortSealed | Life::Restore) {
                 machine.model.now.rows.sort_by_key(|(.., time)| *time);

@@ -14,7 +14,10 @@ mod versioned_stores;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use state_stores::{Attempt, LayeredStore, StateDirectory, StoreMetadata, TaskKey, TaskStorage};
+use state_stores::{
+    Attempt, LayeredStore, StateDirectory, StateDirectoryOptions, StoreMetadata, TaskKey,
+    TaskStorage,
+};
 
 use super::{ChangelogPartition, ProcessorTask, RecordCollector, TaskError, TaskSetup, TaskStore};
 use crate::TaskId;
@@ -115,6 +118,8 @@ struct Driver {
     output: Output,
     offsets: BTreeMap<usize, i64>,
     attempt: u64,
+    /// Of a driver whose stores are in RocksDB. Goes last.
+    disk: Option<tempfile::TempDir>,
 }
 
 impl Driver {
@@ -123,8 +128,17 @@ impl Driver {
     }
 
     fn with(topology: &Topology, inputs: &[&str], handlers: Handlers) -> Self {
+        Self::with_disk(topology, inputs, handlers, None)
+    }
+
+    fn with_disk(
+        topology: &Topology,
+        inputs: &[&str],
+        handlers: Handlers,
+        disk: Option<tempfile::TempDir>,
+    ) -> Self {
         let id = TaskId::new(0, 0);
-        let directory = StateDirectory::in_memory();
+        let directory = open_directory(disk.as_ref());
         let storage = directory.lease(TaskKey::new(0, 0)).unwrap();
         let layers = open_layers(topology, &storage);
         let inputs: Vec<_> = inputs.iter().map(|&topic| TopicPartition::new(topic, 0)).collect();
@@ -148,7 +162,34 @@ impl Driver {
             output,
             offsets: BTreeMap::new(),
             attempt: 0,
+            disk,
         }
+    }
+
+    /// The same task without its past; in RocksDB if `on_disk`, else where it was.
+    fn anew(&self, on_disk: bool) -> Self {
+        let disk = (on_disk || self.disk.is_some()).then(|| tempfile::tempdir().unwrap());
+        let inputs: Vec<&str> = self.inputs.iter().map(|input| &*input.topic).collect();
+        Self::with_disk(&self.topology, &inputs, self.handlers.clone(), disk)
+    }
+
+    /// The process ends in an orderly way, but for what is not in the engine, and begins again.
+    fn reopen(self) -> Self {
+        let Self { topology, directory, storage, id, inputs, handlers, task, disk, .. } = self;
+        directory.flush_all().unwrap();
+        drop((task, storage));
+        let directory = match &disk {
+            Some(disk) => {
+                drop(directory);
+                open_directory(Some(disk))
+            }
+            None => directory,
+        };
+        let storage = directory.lease(TaskKey::new(0, 0)).unwrap();
+        let layers = open_layers(&topology, &storage);
+        let task = make(&topology, id, &inputs, &handlers, layers).unwrap();
+        let storage = Some(storage);
+        Self { topology, directory, storage, id, inputs, handlers, task, disk, ..self }
     }
 
     fn push(&mut self, input: usize, key: Option<&str>, value: Option<&str>, timestamp: i64) {
@@ -239,6 +280,13 @@ impl Driver {
                 layers.finish_apply(job.run()).unwrap();
             }
         }
+    }
+}
+
+fn open_directory(disk: Option<&tempfile::TempDir>) -> Arc<StateDirectory> {
+    match disk {
+        Some(disk) => StateDirectory::open(StateDirectoryOptions::new(disk.path())).unwrap(),
+        None => StateDirectory::in_memory(),
     }
 }
 

@@ -71,6 +71,8 @@ pub(super) enum Life {
     AbortSealed,
     /// From the changelog, into another directory.
     Restore,
+    /// The process begins again with what the engine has.
+    Reopen,
 }
 
 pub(super) fn life() -> impl Strategy<Value = Life> {
@@ -83,7 +85,13 @@ pub(super) fn life() -> impl Strategy<Value = Life> {
         Just(Life::AbortActive),
         Just(Life::AbortSealed),
         Just(Life::Restore),
+        Just(Life::Reopen),
     ]
+}
+
+/// Some cases are in RocksDB.
+pub(super) fn on_disk() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.15)
 }
 
 /// A task with one store, its oracle, and its changelog.
@@ -117,6 +125,11 @@ impl Observed for () {
 }
 
 impl<M: Clone + Default + Observed> Machine<M> {
+    /// With its stores in RocksDB if `on_disk`, else in memory.
+    pub(super) fn new_on(driver: Driver, on_disk: bool) -> Self {
+        Self::new(if on_disk { driver.anew(true) } else { driver })
+    }
+
     pub(super) fn new(driver: Driver) -> Self {
         let (now, committed) = (M::default(), M::default());
         let model = Versions { now, sealed: Vec::new(), committed };
@@ -150,6 +163,13 @@ impl<M: Clone + Default + Observed> Machine<M> {
                 self.commit();
                 self.restore();
             }
+            Life::Reopen => {
+                self.driver.apply();
+                self.driver = self.driver.reopen();
+                self.log.1.clear();
+                self.model.sealed.clear();
+                self.model.now = self.model.committed.clone();
+            }
         }
         self
     }
@@ -168,7 +188,7 @@ impl<M: Clone + Default + Observed> Machine<M> {
 
     /// The same task with another disk, its store made from the changelog.
     fn restore(&mut self) {
-        let restored = Driver::new(&self.driver.topology, &["in"]);
+        let restored = self.driver.anew(false);
         let format = self.driver.topology.stores(0)[0].format();
         let Driver { task, topology, id, inputs, handlers, .. } = restored;
         let layers = task.into_layers().pop().unwrap();
@@ -410,8 +430,9 @@ proptest! {
     #[test]
     fn a_window_store_is_a_map_that_forgets(
         steps in prop::collection::vec(on_windows(), 1..60),
+        on_disk in on_disk(),
     ) {
-        let mut machine = Machine::new(driver(windows().time_ordered()));
+        let mut machine = Machine::new_on(driver(windows().time_ordered()), on_disk);
         for step in steps {
             machine = run_on_windows(machine, step);
         }
@@ -562,8 +583,9 @@ proptest! {
     #[test]
     fn a_session_store_is_a_map_that_forgets(
         steps in prop::collection::vec(on_sessions(), 1..60),
+        on_disk in on_disk(),
     ) {
-        let mut machine = Machine::new(driver(sessions().time_ordered()));
+        let mut machine = Machine::new_on(driver(sessions().time_ordered()), on_disk);
         for step in steps {
             machine = run_on_sessions(machine, step);
         }
@@ -652,8 +674,9 @@ proptest! {
     #[test]
     fn a_join_store_keeps_every_record_in_order(
         steps in prop::collection::vec(on_joins(), 1..60),
+        on_disk in on_disk(),
     ) {
-        let mut machine = Machine::new(driver(joins()));
+        let mut machine = Machine::new_on(driver(joins()), on_disk);
         for step in steps {
             machine = run_on_joins(machine, step);
         }

@@ -354,6 +354,8 @@ enum Step {
     Apply,
     AbortActive,
     AbortSealed,
+    /// The process begins again with what the engine has.
+    Reopen,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -370,6 +372,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Apply),
         1 => Just(Step::AbortActive),
         1 => Just(Step::AbortSealed),
+        1 => Just(Step::Reopen),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -397,8 +400,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn a_store_is_an_ordered_map(steps in steps()) {
+    fn a_store_is_an_ordered_map(
+        steps in steps(),
+        on_disk in prop::bool::weighted(0.15),
+    ) {
         let mut driver = commands(store());
+        if on_disk {
+            driver = driver.anew(true);
+        }
         let mut oracle = Oracle::default();
         let context = RecordContext::new(at(1), Headers::new());
         for step in steps {
@@ -481,6 +490,14 @@ fn apply(mut driver: Driver, oracle: &mut Oracle, step: Step, context: &RecordCo
             oracle.now = oracle.sealed.last().unwrap_or(&oracle.committed).clone();
         }
         Step::AbortSealed => {}
+        Step::Reopen => {
+            driver.apply();
+            driver = driver.reopen();
+            let kept = oracle.changelog.len() - oracle.sealed.len();
+            oracle.changelog.truncate(kept);
+            oracle.sealed.clear();
+            oracle.now = oracle.committed.clone();
+        }
     }
     driver
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::at;
-use super::segmented_stores::{KEYS, Life, Machine, Observed, driver, life};
+use super::segmented_stores::{KEYS, Life, Machine, Observed, driver, life, on_disk};
 use crate::stores::{StoreBuilder, Stores, VersionedRecord, VersionedStore, Written};
 
 type Versions = VersionedStore<String, u32>;
@@ -163,8 +163,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn a_versioned_store_knows_the_past(steps in prop::collection::vec(step(), 1..80)) {
-        let mut machine = Machine::new(driver(store()));
+    fn a_versioned_store_knows_the_past(
+        steps in prop::collection::vec(step(), 1..80),
+        on_disk in on_disk(),
+    ) {
+        let mut machine = Machine::new_on(driver(store()), on_disk);
         for step in steps {
             machine = run(machine, step);
         }

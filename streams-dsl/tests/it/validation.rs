@@ -272,3 +272,35 @@ fn a_processor_that_expects_the_latest_values_is_told() {
     println!("{message}");
     assert!(message.contains("rows"), "{message}");
 }
+
+// ---- what cannot be written ------------------------------------------------------------------
+
+#[test]
+fn what_a_join_keeps_or_sends_needs_serdes() {
+    #[derive(Clone)]
+    struct Opaque;
+    let builder = StreamsBuilder::new();
+    let rows = builder.table::<String, i64>("rows", "rows");
+    let opaque = rows.map_values(|_| Opaque);
+    opaque
+        .join_on(&rows, |key, _| Some(key.clone()), |_, _, n| *n, TableJoined::inherit("by-key"))
+        .to("by-foreign-key");
+    let first = line!() - 2;
+    let stream = builder.stream::<String, i64>("in");
+    let windows = JoinWindows::within(HISTORY);
+    let unwritten = stream.map_values(|_| Opaque);
+    unwritten.join(&stream, |_, _, n| *n, windows, StreamJoined::inherit("pairs")).to("pairs-out");
+    let second = line!() - 1;
+    let keep = Materialized::inherit("sums");
+    stream.group_by_key().aggregate(|| Opaque, |_, _, _| {}, keep).map_values(|_| 1).to("sums-out");
+    let third = line!() - 1;
+    let found = mistakes(builder);
+    let lines: Vec<_> = found.iter().map(|(_, line)| *line).collect();
+    assert_eq!(lines, [first, second, third], "{found:?}");
+    assert!(found[0].0.starts_with("join_on() at"), "{found:?}");
+    assert!(found[0].0.contains("use TableJoined::with"), "{found:?}");
+    assert!(found[1].0.starts_with("join() at"), "{found:?}");
+    assert!(found[1].0.contains("use StreamJoined::with"), "{found:?}");
+    assert!(found[2].0.starts_with("aggregate() at"), "{found:?}");
+    assert!(found[2].0.contains("use Materialized::with"), "{found:?}");
+}

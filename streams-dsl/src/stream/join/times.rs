@@ -16,7 +16,10 @@ pub(super) struct JoinTimes {
     stream_time: i64,
     /// The time of the oldest record that waits for a partner; the largest number if none does.
     oldest: i64,
-    /// When unmatched records are looked for again, as a time of day.
+    /// When unmatched records are looked for again, as a time of day. After an abort that is at once:
+    /// as the time of day does in any case, it decides when a record without a partner has its result,
+    /// and for a partner that is later than the grace period whether it has one; all others have the
+    /// same result whenever the look comes.
     next_emit: Timestamp,
     emit_interval: Duration,
     /// Whether the stores were asked for what was before this task was made.

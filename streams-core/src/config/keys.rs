@@ -298,7 +298,9 @@ pub static KNOWN_KEYS: &[ConfigKey] = &{
             "windowstore.changelog.additional.retention.ms",
             Millis { min: 0, max: EVER },
             "86400000",
-            "How much longer than its store a window's changelog keeps records.",
+            "How much longer than its store a window's changelog keeps records, by the clock. \
+             Processing older records than that (again) needs more: the broker deletes by the \
+             records' own time.",
         ),
         key(
             Topics,

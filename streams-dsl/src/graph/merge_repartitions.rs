@@ -85,6 +85,11 @@ fn move_up(state: &mut GraphState, changer: NodeId, first: NodeId, others: &[Nod
         // `first` itself: the branch was moved with another topic of it.
         if let Some(branch) = branch.filter(|branch| branch != topic && *branch != first) {
             replace_parent(state, branch, changer, first);
+            if let Kind::Merge = state.node(branch).kind {
+                // The JVM takes one parent off and adds the other, which is the last one then.
+                let parents = &mut state.nodes[branch as usize].parents;
+                parents.sort_by_key(|parent| *parent == first);
+            }
         }
     }
     for topic in others {

@@ -14,6 +14,9 @@ use super::{Jvm, Scenario, difference, generate, run, shrink};
 const AHEAD: usize = 3;
 /// So often a failing scenario is tried in a smaller form.
 const TRIES: usize = 400;
+/// After so many scenarios the JVM is started anew: it keeps something of each, and died of that
+/// after some 20,000.
+const SCENARIOS_OF_A_JVM: u64 = 4_000;
 /// With so many failures one has seen enough.
 const FAILURES: usize = 5;
 
@@ -57,11 +60,16 @@ pub fn differential(seed: u64, count: u64, limit: Duration) -> Outcome {
     loop {
         outcome.took = SystemClock.now().since(started);
         let go_on = outcome.took < limit && outcome.failures.len() < FAILURES;
-        while go_on && asked.len() < AHEAD && next < count {
+        let mut is_fresh = next % SCENARIOS_OF_A_JVM != 0;
+        if !is_fresh && asked.is_empty() {
+            (jvm, is_fresh) = (Jvm::start(), true);
+        }
+        while go_on && is_fresh && asked.len() < AHEAD && next < count {
             let scenario = generate(seed.wrapping_add(next));
             jvm.send(&scenario);
             asked.push_back((seed.wrapping_add(next), scenario));
             next += 1;
+            is_fresh = next % SCENARIOS_OF_A_JVM != 0;
         }
         let Some((seed, scenario)) = asked.pop_front() else { return outcome };
         let (expected, ours) = (jvm.receive(), run(&scenario));

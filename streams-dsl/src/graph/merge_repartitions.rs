@@ -2,7 +2,7 @@
 //! `merge.repartition.topics`.
 //!
 //! The topic moves up, right below the operator that changes the key; what lay between reads from
-//! it. Nothing in between changes values, so the serdes of the first topic fit. It keeps the name
+//! it. Nothing in between changes values or their type, so the serdes of the first topic fit. It keeps the name
 //! of the first one, and its processors are named after it.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,9 @@ use super::{GraphState, Kind, NodeId};
 type Plan = Vec<(NodeId, Vec<NodeId>)>;
 
 pub(super) fn merge_repartitions(state: &mut GraphState) {
-    for (changer, topics) in gather_at_merges(state, topics_by_key_change(state)) {
+    for (changer, mut topics) in gather_at_merges(state, topics_by_key_change(state)) {
+        // The JVM moves them all, and casts.
+        topics.retain(|topic| is_of_type(state, *topic, changer));
         if let [first, others @ ..] = &topics[..] {
             move_up(state, changer, *first, others);
         }
@@ -28,8 +30,9 @@ fn topics_by_key_change(state: &GraphState) -> Plan {
         let node = state.node(id);
         match &node.kind {
             Kind::Repartition(topic) if topic.automatic => {
-                // Not beyond a change of the value: what is written there has another type.
-                let change = nearest(state, id, |n| state.node(n).changes != Changes::Nothing);
+                // Not beyond a change of the value: what is written there is another one.
+                let changes = |n| matches!(state.node(n).changes, Changes::Key | Changes::Value);
+                let change = nearest(state, id, changes);
                 let above = change.filter(|n| state.node(*n).changes == Changes::Key);
                 if let Some((_, topics)) = plan.iter_mut().find(|(at, _)| Some(*at) == above) {
                     topics.push(id);
@@ -74,6 +77,23 @@ fn nearest(state: &GraphState, node: NodeId, fits: impl Fn(NodeId) -> bool) -> O
         at = fitting.or(parents.last()).copied();
     }
     at
+}
+
+/// Whether records have the same type right below `changer` and where `topic` is, by all ways.
+fn is_of_type(state: &GraphState, topic: NodeId, changer: NodeId) -> bool {
+    let between = |id: &NodeId| *id != changer && ancestors(state, *id).contains(&changer);
+    let between = ancestors(state, topic).into_iter().filter(between);
+    between.map(|id| state.node(id).changes).all(|changes| changes == Changes::Nothing)
+}
+
+fn ancestors(state: &GraphState, node: NodeId) -> BTreeSet<NodeId> {
+    let (mut found, mut next) = (BTreeSet::new(), state.node(node).parents.clone());
+    while let Some(id) = next.pop() {
+        if found.insert(id) {
+            next.extend(&state.node(id).parents);
+        }
+    }
+    found
 }
 
 /// `first` goes right below `changer`; the branches that led to it and to `others` begin there.

@@ -28,11 +28,11 @@ pub(crate) use lower::{Lowering, RepartitionTopic};
 pub(crate) use names::{Generated, NodeName, Part, StoreName};
 pub(crate) use new_node::NewNode;
 pub(crate) use node::{
-    Ask, Call, ErasedStored, Grouping, Keeps, Kind, Naming, NodeId, Origin, Repartition,
+    Ask, Call, Changes, ErasedStored, Grouping, Keeps, Kind, Naming, NodeId, Origin, Repartition,
     RepartitionBase, SourceTopics,
 };
 
-use node::{Changes, GraphNode, TableFacts};
+use node::{GraphNode, TableFacts};
 
 /// Shared by all handles of one `StreamsBuilder`.
 #[derive(Clone, Default)]
@@ -139,19 +139,20 @@ impl Graph {
         let mut state = self.state();
         assert!(!state.built, "{} came after build(): it would have no effect", new.call);
         let id = NodeId::try_from(state.nodes.len()).expect("fewer than 4 billion operators");
-        let key_changed = match (&new.kind, new.changes_key) {
+        let key_changed = match (&new.kind, new.changes) {
             (Kind::Source(_) | Kind::Repartition(_), _) => None,
-            (_, true) => Some(new.call),
-            (_, false) => new.parents.iter().find_map(|p| state.node(*p).key_changed),
+            (_, Changes::Key) => Some(new.call),
+            _ => new.parents.iter().find_map(|p| state.node(*p).key_changed),
         };
         let first = new.parents.first().map(|p| state.node(*p));
         let keeps_key = matches!(new.keeps, Keeps::Key | Keeps::Both);
         let keeps_value = matches!(new.keeps, Keeps::Value | Keeps::Both);
-        let changes = match (&new.kind, new.changes_key) {
-            (_, true) => Changes::Key,
-            // Dropping null keys changes a type, too: beyond it a topic would not fit.
-            (Kind::Stream | Kind::Table, false) if !(keeps_key && keeps_value) => Changes::Value,
-            _ => Changes::Nothing,
+        let changes = match (&new.kind, new.changes) {
+            // Dropping null keys changes a type, too.
+            (Kind::Stream | Kind::Table, Changes::Nothing) if !(keeps_key && keeps_value) => {
+                Changes::Type
+            }
+            (_, changes) => changes,
         };
         let kept_key = first.filter(|_| keeps_key).and_then(|p| p.key_serde.clone());
         let kept_value = first.filter(|_| keeps_value).and_then(|p| p.value_serde.clone());

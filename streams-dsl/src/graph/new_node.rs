@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streams_core::SerdeRef;
 
-use super::node::{Ask, Call, ErasedSerde, Keeps, Kind, Lower, NodeId};
+use super::node::{Ask, Call, Changes, ErasedSerde, Keeps, Kind, Lower, NodeId};
 use super::{Lowering, NodeName};
 
 /// A node to be added with [`Graph::add`](super::Graph::add).
@@ -13,8 +13,8 @@ pub(crate) struct NewNode {
     pub(crate) name: NodeName,
     pub(crate) parents: Vec<NodeId>,
     pub(crate) kind: Kind,
-    /// The operator itself may change the key.
-    pub(crate) changes_key: bool,
+    /// What the operator itself may change.
+    pub(crate) changes: Changes,
     pub(crate) keeps: Keeps,
     pub(crate) asks: Vec<Ask>,
     pub(crate) sends_old: bool,
@@ -30,7 +30,7 @@ impl NewNode {
             name,
             parents: parents.to_vec(),
             kind,
-            changes_key: false,
+            changes: Changes::Nothing,
             keeps: Keeps::Nothing,
             asks: Vec::new(),
             sends_old: false,
@@ -40,8 +40,8 @@ impl NewNode {
         }
     }
 
-    pub(crate) fn changes_key(mut self, changes_key: bool) -> Self {
-        self.changes_key = changes_key;
+    pub(crate) fn changes(mut self, changes: Changes) -> Self {
+        self.changes = changes;
         self
     }
 

@@ -67,6 +67,8 @@ pub(crate) enum Changes {
     Nothing,
     Key,
     Value,
+    /// The type of the value, as joins do: the JVM does not count it as a change.
+    Type,
 }
 
 /// What the passes have to tell apart.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use streams_core::processor::{Processor, ProcessorContext};
 use streams_core::{BoxError, Data, SerdeRef};
 
-use crate::graph::{Call, Graph, Keeps, Kind, NewNode, NodeId};
+use crate::graph::{Call, Changes, Graph, Keeps, Kind, NewNode, NodeId};
 pub use emitter::Emitter;
 pub use split::Split;
 
@@ -60,24 +60,24 @@ pub(crate) struct Operator {
     pub(crate) call: Call,
     /// Of generated names: `KSTREAM-MAP-`.
     pub(crate) prefix: &'static str,
-    pub(crate) changes_key: bool,
+    pub(crate) changes: Changes,
     pub(crate) keeps: Keeps,
 }
 
 impl Operator {
     /// Neither key nor value change.
     pub(crate) fn looks(call: Call, prefix: &'static str) -> Self {
-        Self { call, prefix, changes_key: false, keeps: Keeps::Both }
+        Self { call, prefix, changes: Changes::Nothing, keeps: Keeps::Both }
     }
 
     /// The value changes.
     pub(crate) fn maps_value(call: Call, prefix: &'static str) -> Self {
-        Self { call, prefix, changes_key: false, keeps: Keeps::Key }
+        Self { call, prefix, changes: Changes::Value, keeps: Keeps::Key }
     }
 
     /// Key and value may change.
     pub(crate) fn maps_record(call: Call, prefix: &'static str) -> Self {
-        Self { call, prefix, changes_key: true, keeps: Keeps::Nothing }
+        Self { call, prefix, changes: Changes::Key, keeps: Keeps::Nothing }
     }
 }
 
@@ -133,7 +133,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     ) -> KStream<K2, V2> {
         let name = self.graph.name(None, &[(operator.prefix, "")]);
         let node = NewNode::new(operator.call, name, &[self.node], Kind::Stream)
-            .changes_key(operator.changes_key)
+            .changes(operator.changes)
             .keeps(operator.keeps)
             .lower(move |lowering| {
                 lowering.processor::<K, V, _, _>((), move |(), _| Stateless { f: f.clone() });

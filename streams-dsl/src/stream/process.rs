@@ -10,7 +10,7 @@ use streams_core::stores::{ConnectedStores, StoreSet};
 use streams_core::{BoxError, Data};
 
 use super::KStream;
-use crate::graph::{Call, Keeps, Kind, NewNode};
+use crate::graph::{Call, Changes, Keeps, Kind, NewNode};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Sends each record through a processor with stores and timers.
@@ -26,7 +26,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = self.graph.name(None, &[("KSTREAM-PROCESSOR-", "")]);
         let stores = ConnectedStores::new(stores);
         let node = NewNode::new(Call::new("process"), name, &[self.node], Kind::Stream)
-            .changes_key(true)
+            .changes(Changes::Key)
             .lower(move |lowering| lowering.processor::<K, V, _, P>(stores, supplier));
         KStream::new(self.graph.clone(), self.graph.add(node))
     }
@@ -44,7 +44,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = self.graph.name(None, &[("KSTREAM-PROCESSOR-", "")]);
         let (stores, f) = (ConnectedStores::new(stores), Arc::new(f));
         let node = NewNode::new(Call::new("process_fn"), name, &[self.node], Kind::Stream)
-            .changes_key(true)
+            .changes(Changes::Key)
             .lower(move |lowering| {
                 lowering.processor::<K, V, _, _>(stores, move |handles, _| {
                     process_fn(handles, f.clone())
@@ -64,6 +64,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = self.graph.name(None, &[("KSTREAM-PROCESSVALUES-", "")]);
         let stores = ConnectedStores::new(stores);
         let node = NewNode::new(Call::new("process_values"), name, &[self.node], Kind::Stream)
+            .changes(Changes::Value)
             .keeps(Keeps::Key)
             .lower(move |lowering| lowering.fixed_key_processor::<_, P>(stores, supplier));
         KStream::new(self.graph.clone(), self.graph.add(node))
@@ -82,6 +83,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = self.graph.name(None, &[("KSTREAM-PROCESSVALUES-", "")]);
         let (stores, f) = (ConnectedStores::new(stores), Arc::new(f));
         let node = NewNode::new(Call::new("process_values_fn"), name, &[self.node], Kind::Stream)
+            .changes(Changes::Value)
             .keeps(Keeps::Key)
             .lower(move |lowering| {
                 lowering.fixed_key_processor(stores, move |handles, _| {

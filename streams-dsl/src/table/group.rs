@@ -7,7 +7,7 @@ use streams_core::stores::{Change, Held};
 use streams_core::{BoxError, Data, Headers, Serde, SerdeContext, SerdeRef};
 
 use super::KTable;
-use crate::graph::{Ask, Call, Grouping, Kind, NewNode, NodeName};
+use crate::graph::{Ask, Call, Changes, Grouping, Kind, NewNode, NodeName};
 use crate::grouped::KGroupedTable;
 use crate::options::Grouped;
 
@@ -51,7 +51,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         }
         let serdes = key.clone().zip(value.clone());
         let select = NewNode::new(call, name, &[self.node], Kind::Stream)
-            .changes_key(true)
+            .changes(Changes::Key)
             .asks(Ask { of: self.node, old: true, read: false })
             .lower(move |lowering| {
                 let Some((key, value)) = serdes else {

@@ -202,7 +202,10 @@ impl Lowering<'_> {
 
     /// Whether records without a key stay: a join below has results for them.
     pub(crate) fn keeps_null_keys(&self) -> bool {
-        self.graph.state().null_keys_kept.contains(&self.at)
+        let state = self.graph.state();
+        let is_here =
+            |below: &NodeId| *below == self.at || state.ancestors(*below).contains(&self.at);
+        state.null_keys_wanted.iter().any(is_here)
     }
 
     /// The earlier source that reads the same topics as the one in hand.

@@ -81,19 +81,9 @@ fn nearest(state: &GraphState, node: NodeId, fits: impl Fn(NodeId) -> bool) -> O
 
 /// Whether records have the same type right below `changer` and where `topic` is, by all ways.
 fn is_of_type(state: &GraphState, topic: NodeId, changer: NodeId) -> bool {
-    let between = |id: &NodeId| *id != changer && ancestors(state, *id).contains(&changer);
-    let between = ancestors(state, topic).into_iter().filter(between);
+    let between = |id: &NodeId| *id != changer && state.ancestors(*id).contains(&changer);
+    let between = state.ancestors(topic).into_iter().filter(between);
     between.map(|id| state.node(id).changes).all(|changes| changes == Changes::Nothing)
-}
-
-fn ancestors(state: &GraphState, node: NodeId) -> BTreeSet<NodeId> {
-    let (mut found, mut next) = (BTreeSet::new(), state.node(node).parents.clone());
-    while let Some(id) = next.pop() {
-        if found.insert(id) {
-            next.extend(&state.node(id).parents);
-        }
-    }
-    found
 }
 
 /// `first` goes right below `changer`; the branches that led to it and to `others` begin there.

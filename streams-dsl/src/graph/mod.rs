@@ -47,8 +47,8 @@ pub(crate) struct GraphState {
     /// Pairs of nodes whose records meet.
     pub(crate) copartitioned: Vec<(NodeId, NodeId)>,
     pub(crate) options: BuildOptions,
-    /// Repartition topics above joins that have results for records without a key.
-    pub(crate) null_keys_kept: std::collections::BTreeSet<NodeId>,
+    /// What joins read that have results for records without a key.
+    pub(crate) null_keys_wanted: std::collections::BTreeSet<NodeId>,
     /// Stores beside those of tables whose names are generated.
     pub(crate) generated_stores: Vec<(String, Call)>,
     /// Joins of streams with tables that wait for late updates of the table.
@@ -183,12 +183,10 @@ impl Graph {
         self.state().grace_joins.push(join);
     }
 
-    /// A repartition topic keeps records without a key, since a join below has results for them.
-    pub(crate) fn keep_null_keys(&self, node: NodeId) {
-        let mut state = self.state();
-        if let Kind::Repartition(_) = state.node(node).kind {
-            state.null_keys_kept.insert(node);
-        }
+    /// All repartition topics above keep records without a key, since a join that reads `nodes` has
+    /// results for them.
+    pub(crate) fn keep_null_keys(&self, nodes: &[NodeId]) {
+        self.state().null_keys_wanted.extend(nodes);
     }
 
     /// An operator has stores with generated names.

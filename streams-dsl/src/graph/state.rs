@@ -15,6 +15,17 @@ impl GraphState {
         0..NodeId::try_from(self.nodes.len()).expect("fewer than 4 billion operators")
     }
 
+    /// All nodes above.
+    pub(crate) fn ancestors(&self, node: NodeId) -> BTreeSet<NodeId> {
+        let (mut found, mut next) = (BTreeSet::new(), self.node(node).parents.clone());
+        while let Some(id) = next.pop() {
+            if found.insert(id) {
+                next.extend(&self.node(id).parents);
+            }
+        }
+        found
+    }
+
     /// Parents before children, and else in the order of the calls; a repartition topic that was
     /// moved comes right after its parent, which changes the key, and one that several aggregations
     /// share just before the last of them. Sub-topologies are numbered in this order.

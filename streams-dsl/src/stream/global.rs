@@ -37,6 +37,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         f: impl Fn(&K, V, Option<&GV>) -> W + Send + Sync + 'static,
     ) -> KStream<K, W> {
         let f = move |key: &K, value: V, row: Option<&GV>| Some(f(key, value, row));
+        self.graph.keep_null_keys(&[self.node]);
         self.join_global_in(Call::new("left_join_global"), table, key, f)
     }
 

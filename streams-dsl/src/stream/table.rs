@@ -135,7 +135,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = self.graph.name(naming.given(), &[(joiner.prefix, "")]);
         self.graph.copartition(stream, right);
         if joiner.left {
-            self.graph.keep_null_keys(stream);
+            self.graph.keep_null_keys(&[stream, right]);
         }
         let node = NewNode::new(call, name, &[stream, right], Kind::Stream)
             .keeps(Keeps::Key)

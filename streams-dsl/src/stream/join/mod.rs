@@ -127,8 +127,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let auto = RepartitionBase::Operator(other.node);
         let right = other.keyed(call, &naming("-right"), auto, serdes, "name the join");
         if kind != JoinKind::Inner {
-            graph.keep_null_keys(left);
-            graph.keep_null_keys(right);
+            graph.keep_null_keys(&[left, right]);
         }
         graph.copartition(left, right);
         let serdes = (

@@ -104,7 +104,15 @@ impl Topology<'_> {
         let (left, right) = (&self.nodes[parent].roots, &self.nodes[other].roots);
         let of_nothing = left.contains(OF_NOTHING) || right.contains(OF_NOTHING);
         let diamond = of_nothing || !left.is_disjoint(right);
-        let odd_old = diamond && !self.is_cached(&op) && op.get("store").is_some();
+        let is_stored = op.get("store").is_some();
+        let odd_old = diamond && is_stored && !self.is_cached(&op);
         self.add(op, Kind::Table { numbers: false, odd_old });
+        // What it says was there, a join below with a store computes with.
+        if diamond
+            && !is_stored
+            && let Some(node) = self.nodes.last_mut()
+        {
+            node.roots.insert(OF_NOTHING.to_owned());
+        }
     }
 }

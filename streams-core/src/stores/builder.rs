@@ -241,7 +241,8 @@ impl StoreDeclaration {
         }
     }
 
-    pub(crate) fn own_changelog_topic(&self, application_id: &str) -> Arc<str> {
+    /// What a changelog topic of its own is called by the broker, whether it has one or not.
+    pub fn own_changelog_topic(&self, application_id: &str) -> Arc<str> {
         format!("{application_id}-{}-changelog", self.name).into()
     }
 

@@ -77,8 +77,12 @@ impl<K: 'static, A> Panes<K, A> {
     /// How many windows of a record are closed already: all, if it belongs nowhere any more.
     pub(crate) fn closed(&self, time: i64, close: i64) -> (usize, bool) {
         let is_closed = |start: &i64| self.spans.window(*start).end.as_millis() <= close;
-        let closed = self.spans.starts(time).take_while(is_closed).count();
-        (closed, self.spans.starts(time).nth(closed).is_none())
+        let mut starts = self.spans.starts(time).peekable();
+        let mut closed = 0;
+        while starts.next_if(is_closed).is_some() {
+            closed += 1;
+        }
+        (closed, starts.peek().is_none())
     }
 
     /// Adds a record, of which not all windows are closed, to its pane.

@@ -58,9 +58,10 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
         (windows, grace): (Which, Duration),
         (steps, name): (Steps<K, V, A>, &str),
     ) -> Self {
-        let topic: Arc<str> = format!("{}-{}-changelog", init.application_id(), parts.name).into();
         let panes = match (windows, steps.merge) {
             (Which::Aligned(spans), Some(merge)) => {
+                let store = parts.window_store();
+                let topic = store.declaration().own_changelog_topic(init.application_id());
                 Panes::new(spans, merge, (parts.stored.key.clone(), topic))
             }
             _ => None,
@@ -92,25 +93,16 @@ impl<K: Data, V: Data, A: Data> Processor for TimeAggregate<K, V, A> {
         let now = ctx.timestamp();
         let observed = observe(self.observed, ctx);
         let close = observed.as_millis().saturating_sub(self.grace);
-        if self.panes.is_some() && self.output.waits() && ctx.is_only_user(&self.output.handle) {
-            return self.process_in_pane((key, value), close, ctx);
+        let shares =
+            self.panes.is_some() && self.output.waits() && ctx.is_only_user(&self.output.handle);
+        if shares && self.panes.as_ref().is_some_and(|panes| panes.must_spread(close)) {
+            self.spread(ctx)?;
         }
         self.emit_before_they_expire(now, close, ctx)?;
-        let mut windows = self.windows.of(now);
-        let (mut key, mut value, mut next) = (Some(key), Some(value), windows.next());
-        while let Some(window) = next {
-            next = windows.next();
-            // The last window takes key and value, those before it clones.
-            let last = next.is_none();
-            let (key, value) =
-                if last { (key.take(), value.take()) } else { (key.clone(), value.clone()) };
-            let (Some(key), Some(value)) = (key, value) else { break };
-            if window.end.as_millis() <= close {
-                ctx.dropped(DropReason::Late);
-                continue;
-            }
-            self.output
-                .update(key, window, ctx, |key, aggregate| (self.step)(key, value, aggregate))?;
+        if shares {
+            self.add_to_pane((key, value), close, ctx)?;
+        } else {
+            self.add_to_windows((key, value), close, ctx)?;
         }
         let results = self.final_results.as_mut();
         if results.is_some_and(|results| results.is_due(close, ctx)) {
@@ -131,30 +123,47 @@ impl<K: Data, V: Data, A: Data> Processor for TimeAggregate<K, V, A> {
 type Context<'a, K, A> = ProcessorContext<'a, streams_core::Windowed<K>, Change<A>>;
 
 impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
+    /// Adds a record to each of its windows.
+    fn add_to_windows(
+        &self,
+        (key, value): (K, V),
+        close: i64,
+        ctx: &mut Context<'_, K, A>,
+    ) -> Result<(), BoxError> {
+        let mut windows = self.windows.of(ctx.timestamp());
+        let (mut key, mut value, mut next) = (Some(key), Some(value), windows.next());
+        while let Some(window) = next {
+            next = windows.next();
+            // The last window takes key and value, those before it clones.
+            let last = next.is_none();
+            let (key, value) =
+                if last { (key.take(), value.take()) } else { (key.clone(), value.clone()) };
+            let (Some(key), Some(value)) = (key, value) else { break };
+            if window.end.as_millis() <= close {
+                ctx.dropped(DropReason::Late);
+                continue;
+            }
+            self.output
+                .update(key, window, ctx, |key, aggregate| (self.step)(key, value, aggregate))?;
+        }
+        Ok(())
+    }
+
     /// Adds a record to its pane alone: nobody sees its windows before the panes are spread.
-    fn process_in_pane(
+    fn add_to_pane(
         &mut self,
         (key, value): (K, V),
         close: i64,
         ctx: &mut Context<'_, K, A>,
     ) -> Result<(), BoxError> {
-        if self.panes.as_ref().is_some_and(|panes| panes.must_spread(close)) {
-            self.spread(ctx)?;
-        }
-        let now = ctx.timestamp();
-        self.emit_before_they_expire(now, close, ctx)?;
         let Some(panes) = &mut self.panes else { return Ok(()) };
-        let (late, is_late) = panes.closed(now.as_millis(), close);
+        let (late, is_late) = panes.closed(ctx.timestamp().as_millis(), close);
         (0..late).for_each(|_| ctx.dropped(DropReason::Late));
-        if !is_late {
-            let step = &self.step;
-            panes.add(key, ctx.record_context(), close, |key, sum| step(key, value, sum))?;
+        if is_late {
+            return Ok(());
         }
-        let results = self.final_results.as_mut();
-        if results.is_some_and(|results| results.is_due(close, ctx)) {
-            self.emit_closed(close, ctx)?;
-        }
-        Ok(())
+        let step = &self.step;
+        panes.add(key, ctx.record_context(), close, |key, sum| step(key, value, sum))
     }
 
     /// Adds the panes to the aggregates of their windows.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streams_core::client::{
-    ANY_PARTITION, Admin, ClientErrorKind, ClientSupplier, FetchedBatch, FetcherOptions, Isolation,
-    KafkaClients, NewTopic, ProducerRecord, RawRecord, Tag, TopicPartition, Wake,
+    ANY_PARTITION, Admin, ClientErrorKind, ClientSupplier, FetchRole, FetchedBatch, FetcherOptions,
+    Isolation, KafkaClients, NewTopic, ProducerRecord, RawRecord, Tag, TopicPartition, Wake,
 };
 use streams_dsl::prelude::*;
 use streams_test::EmbeddedCluster;
@@ -139,6 +139,7 @@ impl Cluster {
         let woken = Arc::new(Woken(Notify::new()));
         let options = FetcherOptions {
             client_id: "example-reader".to_owned(),
+            role: FetchRole::Main,
             isolation: Isolation::ReadCommitted,
             buffer_bytes_per_partition: 1 << 20,
         };

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use streams_core::Headers;
 use streams_core::client::rdkafka::{RdkafkaFetcher, RdkafkaProducer};
 use streams_core::client::{
-    Call, ClientError, ClientErrorKind, CommitOutcome, FetchSlot, FetchedBatch, Fetcher,
+    Call, ClientError, ClientErrorKind, CommitOutcome, FetchRole, FetchSlot, FetchedBatch, Fetcher,
     FetcherOptions, GroupError, GroupMetadata, Isolation, OffsetToCommit, Producer, ProducerRecord,
     RdkafkaClients, RdkafkaSettings, Tag, TopicPartition, Wake, WakeRef,
 };
@@ -107,6 +107,7 @@ impl World {
     fn fetcher(&self, isolation: Isolation) -> RdkafkaFetcher {
         let options = FetcherOptions {
             client_id: "test".to_owned(),
+            role: FetchRole::Main,
             isolation,
             buffer_bytes_per_partition: 1 << 20,
         };
@@ -475,6 +476,7 @@ fn a_wrong_password_is_told_by_every_call() {
     assert_eq!(error.kind, ClientErrorKind::Authentication, "{error}");
     let options = FetcherOptions {
         client_id: "test".to_owned(),
+        role: FetchRole::Main,
         isolation: Isolation::ReadUncommitted,
         buffer_bytes_per_partition: 1 << 20,
     };

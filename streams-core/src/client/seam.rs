@@ -70,11 +70,25 @@ pub trait ClientSupplier: Send + Sync + 'static {
     ) -> Result<Box<dyn GroupTransport>, ClientError>;
 }
 
+/// What a [`Fetcher`] reads for: settings may be given for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FetchRole {
+    /// The records of tasks.
+    #[default]
+    Main,
+    /// Changelogs.
+    Restore,
+    /// Global tables.
+    Global,
+}
+
 /// How a [`Fetcher`] reads.
 #[derive(Clone, Debug)]
 pub struct FetcherOptions {
     /// Names the client in the broker's logs and metrics.
     pub client_id: String,
+    /// What it reads for.
+    pub role: FetchRole,
     /// Which records are seen.
     pub isolation: Isolation,
     /// Bytes that may be fetched ahead of the application, per partition.

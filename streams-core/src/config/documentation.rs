@@ -46,6 +46,13 @@ const CLIENTS: &str = "
 Connections, consumers and producers are set up by librdkafka's names, given once for all clients, or
 for some by a prefix: `consumer.`, `main.consumer.`, `restore.consumer.`, `global.consumer.`,
 `producer.`, `admin.`. The prefixed one goes before the other. Secrets are not shown in logs.
+
+`restore.consumer.` is for the consumer of changelogs, `global.consumer.` for the one of global tables,
+`main.consumer.` for the one of all other topics. They are one consumer, with one set of connections, as
+long as nothing is said for one of them alone. `admin.` is for the library's own connections, for groups,
+topics and offsets, which know `security.protocol`, `sasl.*`, `ssl.*`,
+`enable.ssl.certificate.verification`, `socket.connection.setup.timeout.ms`, `retry.backoff.max.ms` and
+`metadata.max.age.ms`; a warning names any other.
 ";
 
 const PREFIXES: &str = "

@@ -15,6 +15,7 @@ use super::resolved::{
 };
 use super::streams_config::{GivenHandlers, StreamsConfig};
 use super::values::Values;
+use crate::client::wire;
 use crate::reaction::{dead_letter, fail, skip};
 
 /// What `bootstrap.servers` says for the embedded cluster.
@@ -399,15 +400,17 @@ fn check_clients(values: &mut Values<'_>, settings: &ClientSettings) {
             values.mistake(&name, message);
         }
     }
-    for scope in [ClientScope::RestoreConsumer, ClientScope::GlobalConsumer] {
-        for (name, _) in settings.only(scope) {
-            values.warnings.push(format!(
-                "{}{name} is ignored: all topics are read by consumers with the same settings, use \
-                 `consumer.{name}`",
-                scope.prefix()
-            ));
-        }
+    for (name, _) in settings.only(ClientScope::Admin).filter(|(name, _)| !admin_uses(name)) {
+        values.warnings.push(format!(
+            "admin.{name} is ignored: the connections for groups, topics and offsets are not \
+             librdkafka's, and have no such setting"
+        ));
     }
+}
+
+/// Whether a setting behind `admin.` has an effect.
+fn admin_uses(name: &str) -> bool {
+    name == "metadata.max.age.ms" || wire::is_used(name)
 }
 
 fn check_handlers(values: &mut Values<'_>, given: &GivenHandlers) {

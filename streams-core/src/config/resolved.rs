@@ -151,17 +151,17 @@ impl ResolvedConfig {
         if self.exactly_once() { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
     }
 
-    /// What librdkafka is given: settings for all clients, and those for consumers and producers
-    /// behind `consumer.` and `producer.`.
+    /// What librdkafka is given: settings for all clients, and those for some behind the prefix
+    /// that says which.
     pub fn librdkafka_settings(&self) -> Vec<(String, String)> {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut settings = vec![pair("bootstrap.servers", &self.bootstrap_servers)];
         settings.extend(self.client_settings.common());
-        for (scope, prefix) in
-            [(ClientScope::MainConsumer, "consumer."), (ClientScope::Producer, "producer.")]
-        {
-            let all = self.client_settings.of(scope).into_iter();
-            settings.extend(all.map(|(name, value)| (format!("{prefix}{name}"), value)));
+        use ClientScope::{Consumer, GlobalConsumer, MainConsumer, Producer, RestoreConsumer};
+        for scope in [Consumer, MainConsumer, RestoreConsumer, GlobalConsumer, Producer] {
+            let own = self.client_settings.only(scope);
+            settings
+                .extend(own.map(|(name, value)| pair(&format!("{}{name}", scope.prefix()), value)));
         }
         if self.exactly_once() {
             let timeout = self.transaction_timeout.as_millis().to_string();

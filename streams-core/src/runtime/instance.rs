@@ -13,7 +13,7 @@ use super::store_worker::{StoreWorker, WorkerRequest};
 use super::stream_thread::{RestorePostboxes, StreamThread, ThreadParts};
 use super::transactions::ProducerSupply;
 use super::troubled_tasks::TroubledTasks;
-use crate::client::{ClientError, ClientSupplier, FetcherOptions, WakeRef};
+use crate::client::{ClientError, ClientSupplier, FetchRole, FetcherOptions, WakeRef};
 use crate::config::{ResolvedConfig, State, StreamsEvent};
 use crate::error::StreamsError;
 use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig, TaskState};
@@ -230,7 +230,7 @@ impl Instance {
         wakes: &InstanceWakes,
     ) -> Result<Self, StreamsError> {
         let restorer = Restorer::new(
-            fetcher(&shared, &**clients, "restore-consumer", &wakes.restorer)?,
+            fetcher(&shared, &**clients, FetchRole::Restore, &wakes.restorer)?,
             &wakes.restorer,
             shared.clock.clone(),
             shared.config.handlers.on_restore.clone(),
@@ -291,7 +291,7 @@ pub fn stream_thread(
         index,
         shared: shared.clone(),
         member: handle,
-        fetcher: fetcher(shared, &**clients, "consumer", wake)?,
+        fetcher: fetcher(shared, &**clients, FetchRole::Main, wake)?,
         admin: clients.admin(wake.clone()).map_err(error("make a client"))?,
         collector: producers.collector().map_err(error("make a producer"))?,
         producers,
@@ -310,7 +310,7 @@ fn global_part(
     if shared.topology.global_subtopologies().next().is_none() {
         return Ok(None);
     }
-    let fetcher = fetcher(shared, clients, "global-consumer", wake)?;
+    let fetcher = fetcher(shared, clients, FetchRole::Global, wake)?;
     let admin = clients.admin(wake.clone()).map_err(|error| {
         StreamsError::from_client(error, "make a client", &shared.config.bootstrap_servers)
     })?;
@@ -327,11 +327,17 @@ fn thread_count(topology: &Topology, config: &ResolvedConfig) -> usize {
 fn fetcher(
     shared: &InstanceShared,
     clients: &dyn ClientSupplier,
-    role: &str,
+    role: FetchRole,
     wake: &WakeRef,
 ) -> Result<Box<dyn crate::client::Fetcher>, StreamsError> {
+    let name = match role {
+        FetchRole::Main => "consumer",
+        FetchRole::Restore => "restore-consumer",
+        FetchRole::Global => "global-consumer",
+    };
     let options = FetcherOptions {
-        client_id: format!("{}-{role}", shared.config.client_id),
+        client_id: format!("{}-{name}", shared.config.client_id),
+        role,
         isolation: shared.config.isolation(),
         buffer_bytes_per_partition: 1 << 20,
     };

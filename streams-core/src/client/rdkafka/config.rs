@@ -4,18 +4,27 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::native::{Conf, Side};
+use super::native::Conf;
 use crate::client::error::{ClientError, ClientErrorKind};
-use crate::client::seam::{FetcherOptions, Isolation};
+use crate::client::seam::{FetchRole, FetcherOptions, Isolation};
 
-/// Settings by librdkafka's names. A key with the prefix `consumer.` or `producer.` holds for that
-/// side only, and wins over the plain one.
+/// Settings by librdkafka's names. A key with a prefix holds for those clients only, and wins over
+/// the plain one: `consumer.` and `producer.`; and over `consumer.` again `main.consumer.`,
+/// `restore.consumer.` and `global.consumer.`, by what a consumer reads for.
 #[derive(Clone, Debug, Default)]
 pub struct RdkafkaSettings {
     common: Vec<(String, String)>,
-    consumer: Vec<(String, String)>,
-    producer: Vec<(String, String)>,
+    by_scope: BTreeMap<&'static str, Vec<(String, String)>>,
 }
+
+const CONSUMER: &str = "consumer.";
+const PRODUCER: &str = "producer.";
+/// The prefixes of the consumers of each role.
+const ROLES: [(FetchRole, &str); 3] = [
+    (FetchRole::Main, "main.consumer."),
+    (FetchRole::Restore, "restore.consumer."),
+    (FetchRole::Global, "global.consumer."),
+];
 
 /// Decided by the runtime; another value would break its guarantees.
 const DECIDED: &[&str] = &[
@@ -86,12 +95,12 @@ impl RdkafkaSettings {
         let values: BTreeMap<String, String> =
             values.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         for (key, value) in values {
-            let (list, name) = if let Some(name) = key.strip_prefix("consumer.") {
-                (&mut settings.consumer, name)
-            } else if let Some(name) = key.strip_prefix("producer.") {
-                (&mut settings.producer, name)
-            } else {
-                (&mut settings.common, key.as_str())
+            let prefixes = [CONSUMER, PRODUCER].into_iter().chain(ROLES.map(|(_, prefix)| prefix));
+            let mut scopes =
+                prefixes.filter_map(|prefix| Some((prefix, key.strip_prefix(prefix)?)));
+            let (list, name) = match scopes.next() {
+                Some((prefix, name)) => (settings.by_scope.entry(prefix).or_default(), name),
+                None => (&mut settings.common, key.as_str()),
             };
             if DECIDED.contains(&name) {
                 return Err(invalid(format!("setting {key}: decided by the runtime, remove it")));
@@ -102,10 +111,16 @@ impl RdkafkaSettings {
         Ok(settings)
     }
 
+    /// Whether consumers of these two roles are set up in the same way, so that they may be one.
+    pub(super) fn are_alike(&self, left: FetchRole, right: FetchRole) -> bool {
+        self.of(prefix_of(left)) == self.of(prefix_of(right))
+    }
+
     fn check(&self) -> Result<(), ClientError> {
-        for side in [Side::Consumer, Side::Producer] {
+        let consumers = ROLES.map(|(_, prefix)| vec![CONSUMER, prefix]);
+        for scopes in consumers.into_iter().chain([vec![PRODUCER]]) {
             let mut conf = Conf::new();
-            self.apply(side, &mut conf)?;
+            self.apply(&scopes, &mut conf)?;
             if conf.get("bootstrap.servers").is_none_or(|servers| servers.trim().is_empty()) {
                 return Err(invalid("setting bootstrap.servers: missing, give host:port"));
             }
@@ -126,7 +141,7 @@ impl RdkafkaSettings {
         if !options.client_id.is_empty() {
             conf.set("client.id", &options.client_id)?;
         }
-        self.apply(Side::Consumer, &mut conf)?;
+        self.apply(&[CONSUMER, prefix_of(options.role)], &mut conf)?;
         set_all(&mut conf, CONSUMER_DECIDED)?;
         let isolation = match options.isolation {
             Isolation::ReadUncommitted => "read_uncommitted",
@@ -148,7 +163,7 @@ impl RdkafkaSettings {
             }
             None => set_all(&mut conf, PLAIN_DEFAULTS)?,
         }
-        self.apply(Side::Producer, &mut conf)?;
+        self.apply(&[PRODUCER], &mut conf)?;
         if let Some(id) = transactional_id {
             if id.is_empty() {
                 return Err(invalid("a transactional id must not be empty"));
@@ -158,23 +173,33 @@ impl RdkafkaSettings {
         Ok(conf)
     }
 
-    fn apply(&self, side: Side, conf: &mut Conf) -> Result<(), ClientError> {
-        let (own, prefix) = match side {
-            Side::Consumer => (&self.consumer, "consumer."),
-            Side::Producer => (&self.producer, "producer."),
-        };
+    /// Sets what holds for all clients, then what was given behind each of `prefixes`.
+    fn apply(&self, prefixes: &[&'static str], conf: &mut Conf) -> Result<(), ClientError> {
         for (key, value) in &self.common {
             conf.set(key, value)?;
         }
-        for (key, value) in own {
-            conf.set(key, value).map_err(|error| {
-                ClientError::new(
-                    error.kind,
-                    error.message.replacen(key, &format!("{prefix}{key}"), 1),
-                )
-            })?;
+        for prefix in prefixes {
+            for (key, value) in self.of(prefix) {
+                conf.set(key, value).map_err(|error| {
+                    let message = error.message.replacen(key, &format!("{prefix}{key}"), 1);
+                    ClientError::new(error.kind, message)
+                })?;
+            }
         }
         Ok(())
+    }
+
+    fn of(&self, prefix: &str) -> &[(String, String)] {
+        self.by_scope.get(prefix).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn prefix_of(role: FetchRole) -> &'static str {
+    let [(_, main), (_, restore), (_, global)] = ROLES;
+    match role {
+        FetchRole::Main => main,
+        FetchRole::Restore => restore,
+        FetchRole::Global => global,
     }
 }
 
@@ -231,6 +256,7 @@ mod tests {
         assert_eq!(producer.get("acks").unwrap(), "-1");
         let options = FetcherOptions {
             client_id: "ours".to_owned(),
+            role: FetchRole::Main,
             isolation: Isolation::ReadUncommitted,
             buffer_bytes_per_partition: 3 << 20,
         };
@@ -239,6 +265,33 @@ mod tests {
         assert_eq!(consumer.get("isolation.level").unwrap(), "read_uncommitted");
         assert_eq!(consumer.get("queued.max.messages.kbytes").unwrap(), "3072");
         assert_eq!(consumer.get("enable.auto.commit").unwrap(), "false");
+    }
+
+    #[test]
+    fn each_kind_of_consumer_has_its_own_settings() {
+        let settings = RdkafkaSettings::new([
+            SERVERS,
+            ("fetch.min.bytes", "1"),
+            ("consumer.fetch.min.bytes", "2"),
+            ("restore.consumer.fetch.min.bytes", "3"),
+            ("global.consumer.fetch.wait.max.ms", "4"),
+        ])
+        .unwrap();
+        let of = |role, name: &str| {
+            let options = FetcherOptions {
+                client_id: String::new(),
+                role,
+                isolation: Isolation::ReadUncommitted,
+                buffer_bytes_per_partition: 1 << 20,
+            };
+            settings.consumer(&options).unwrap().get(name).unwrap()
+        };
+        let both = |role| (of(role, "fetch.min.bytes"), of(role, "fetch.wait.max.ms"));
+        assert_eq!(both(FetchRole::Main), ("2".to_owned(), "50".to_owned()));
+        assert_eq!(both(FetchRole::Restore), ("3".to_owned(), "50".to_owned()));
+        assert_eq!(both(FetchRole::Global), ("2".to_owned(), "4".to_owned()));
+        assert!(!settings.are_alike(FetchRole::Main, FetchRole::Global));
+        assert!(refused("global.consumer.fetch.min.bytes", "few").contains("global.consumer."));
     }
 
     #[test]

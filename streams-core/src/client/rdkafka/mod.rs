@@ -63,8 +63,8 @@ impl RdkafkaClients {
         Self { steps, ..self }
     }
 
-    /// A reader. Readers of equal isolation and buffer size share a consumer (and the client id
-    /// of the first); a partition that one of them reads already gets a consumer of its own.
+    /// A reader. Readers of equal isolation, buffer size and settings share a consumer (and the
+    /// client id of the first); a partition that one of them reads already gets a consumer of its own.
     ///
     /// # Errors
     /// [`Invalid`](super::ClientErrorKind::Invalid) for settings that do not fit together.
@@ -77,7 +77,8 @@ impl RdkafkaClients {
             let mut pools = lock(&self.pools);
             let known = pools.iter().find(|pool| {
                 let known = pool.options();
-                known.isolation == options.isolation
+                self.settings.are_alike(known.role, options.role)
+                    && known.isolation == options.isolation
                     && known.buffer_bytes_per_partition == options.buffer_bytes_per_partition
             });
             match known {

@@ -38,6 +38,7 @@ use self::admin::WireAdmin;
 use self::cluster::Cluster;
 use self::group::WireGroupTransport;
 use self::settings::WireSettings;
+pub(crate) use self::settings::is_used;
 use super::call::WakeRef;
 use super::error::ClientError;
 use super::seam::{Admin, GroupTransport};

@@ -84,11 +84,15 @@ const KNOWN: [&str; 22] = [
     "sasl.kerberos.service.name",
 ];
 
+/// Whether a setting is of the families that are read here.
+pub(super) fn is_of_security(name: &str) -> bool {
+    ["security.", "sasl.", "ssl.", "enable.ssl."].iter().any(|family| name.starts_with(family))
+}
+
 impl Security {
     pub(super) fn parse(settings: &[(String, String)]) -> Result<Self, ClientError> {
         for (name, _) in settings {
-            let ours = ["security.", "sasl.", "ssl.", "enable.ssl."];
-            if ours.iter().any(|family| name.starts_with(family)) && !KNOWN.contains(&&**name) {
+            if is_of_security(name) && !KNOWN.contains(&&**name) {
                 return Err(invalid(format!(
                     "{name} is not supported: the connections for groups, topics and offsets do \
                      not know it, so it would hold for records only; supported are {}",

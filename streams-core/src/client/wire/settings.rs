@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::error::{ClientError, ClientErrorKind};
 use super::address::Address;
 use super::retry::Backoff;
-use super::security::Security;
+use super::security::{Security, is_of_security};
 
 /// What was configured, checked.
 pub(super) struct WireSettings {
@@ -44,6 +44,18 @@ impl WireSettings {
     pub(super) fn backoff(&self) -> Backoff {
         Backoff::new(self.retry_backoff, self.retry_backoff_max.max(self.retry_backoff))
     }
+}
+
+/// Whether a setting means something to our connections, or is one of security, of which those that
+/// mean nothing are refused.
+pub(crate) fn is_used(name: &str) -> bool {
+    const TIMES: [&str; 4] = [
+        "request.timeout.ms",
+        "retry.backoff.max.ms",
+        "retry.backoff.ms",
+        "socket.connection.setup.timeout.ms",
+    ];
+    TIMES.contains(&name) || is_of_security(name)
 }
 
 /// The value of a setting; the last one counts.

@@ -236,7 +236,11 @@ fn both_kinds_of_connections_are_given_the_same_settings() {
         .set("main.consumer.fetch.min.bytes", "7")
         .set("restore.consumer.fetch.min.bytes", "8")
         .set("producer.batch.size", "9")
+        .set("global.consumer.check.crcs", "true")
         .set("admin.socket.connection.setup.timeout.ms", "10")
+        .set("admin.ssl.ca.location", "/etc/ca.pem")
+        .set("admin.metadata.max.age.ms", "60000")
+        .set("admin.socket.max.fails", "3")
         .validate()
         .unwrap();
     let has = |settings: &[(String, String)], name: &str, value: &str| {
@@ -247,7 +251,9 @@ fn both_kinds_of_connections_are_given_the_same_settings() {
         ("bootstrap.servers", "localhost:9092"),
         ("security.protocol", "SSL"),
         ("retry.backoff.ms", "1000"),
-        ("consumer.fetch.min.bytes", "7"),
+        ("main.consumer.fetch.min.bytes", "7"),
+        ("restore.consumer.fetch.min.bytes", "8"),
+        ("global.consumer.check.crcs", "true"),
         ("producer.batch.size", "9"),
         ("producer.transaction.timeout.ms", "10000"),
     ] {
@@ -263,8 +269,8 @@ fn both_kinds_of_connections_are_given_the_same_settings() {
     ] {
         assert!(has(&others, name, value), "{name}: {others:?}");
     }
-    let warning = "restore.consumer.fetch.min.bytes is ignored: all topics are read by consumers \
-                   with the same settings, use `consumer.fetch.min.bytes`";
+    let warning = "admin.socket.max.fails is ignored: the connections for groups, topics and \
+                   offsets are not librdkafka's, and have no such setting";
     assert_eq!(config.warnings, [warning]);
     assert_eq!(
         mistake("producer.acks", "1"),

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streams_core::client::{
-    Admin, Call, ClientError, ClientSupplier, Fetcher, FetcherOptions, GroupMetadata, Isolation,
-    JoinRequest, JoinResponse, MemoryRecord, OffsetToCommit, Producer, ProducerRecord, SyncRequest,
-    Tag, TopicPartition, Wake, WakeRef,
+    Admin, Call, ClientError, ClientSupplier, FetchRole, Fetcher, FetcherOptions, GroupMetadata,
+    Isolation, JoinRequest, JoinResponse, MemoryRecord, OffsetToCommit, Producer, ProducerRecord,
+    SyncRequest, Tag, TopicPartition, Wake, WakeRef,
 };
 use streams_core::{Headers, client::FetchedBatch};
 
@@ -62,7 +62,12 @@ pub(super) fn fetcher(cluster: &EmbeddedCluster, isolation: Isolation) -> Box<dy
 }
 
 pub(super) fn options(isolation: Isolation) -> FetcherOptions {
-    FetcherOptions { client_id: "reader".into(), isolation, buffer_bytes_per_partition: 1 << 20 }
+    FetcherOptions {
+        client_id: "reader".into(),
+        role: FetchRole::Main,
+        isolation,
+        buffer_bytes_per_partition: 1 << 20,
+    }
 }
 
 pub(super) fn admin(cluster: &EmbeddedCluster) -> Box<dyn Admin> {

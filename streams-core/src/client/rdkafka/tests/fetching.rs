@@ -4,7 +4,8 @@ use super::mock::{Bell, Mock, answer, options, until};
 use crate::client::error::ClientErrorKind;
 use crate::client::rdkafka::{RdkafkaClients, RdkafkaFetcher};
 use crate::client::seam::{
-    FetchSlot, FetchedBatch, Fetcher, Producer, ProducerRecord, Tag, TopicPartition,
+    FetchRole, FetchSlot, FetchedBatch, Fetcher, FetcherOptions, Producer, ProducerRecord, Tag,
+    TopicPartition,
 };
 use crate::record::Headers;
 
@@ -221,6 +222,21 @@ fn handles_share_a_consumer_and_a_partition_goes_from_one_to_the_other() {
     drop((a, b, clients));
     assert_eq!(number(&batch_a, 99), 99);
     assert_eq!(number(&batch_b, 0), 50);
+}
+
+#[test]
+fn roles_share_a_consumer_unless_settings_tell_them_apart() {
+    let mock = Mock::start();
+    let (_, wake) = Bell::new();
+    let pools = |more: &[(&str, &str)]| {
+        let clients = mock.clients_with(more);
+        let of = |role| clients.fetcher(&FetcherOptions { role, ..options() }, wake.clone());
+        let readers = [FetchRole::Main, FetchRole::Restore, FetchRole::Global].map(of);
+        assert!(readers.iter().all(Result::is_ok));
+        clients.pools.lock().unwrap().len()
+    };
+    assert_eq!(pools(&[("consumer.fetch.min.bytes", "2")]), 1);
+    assert_eq!(pools(&[("restore.consumer.fetch.min.bytes", "2")]), 2);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::client::call::{Call, Wake, WakeRef};
 use crate::client::error::ClientError;
 use crate::client::rdkafka::native::{Client, Conf, Side};
 use crate::client::rdkafka::{RdkafkaClients, RdkafkaSettings};
-use crate::client::seam::{FetcherOptions, Isolation};
+use crate::client::seam::{FetchRole, FetcherOptions, Isolation};
 use crate::time::{Clock, SystemClock};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -92,6 +92,7 @@ impl Drop for Mock {
 pub(super) fn options() -> FetcherOptions {
     FetcherOptions {
         client_id: "test".to_owned(),
+        role: FetchRole::Main,
         isolation: Isolation::ReadUncommitted,
         buffer_bytes_per_partition: 1 << 20,
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use streams_core::client::{
     ANY_PARTITION, Admin, ClientErrorKind, ClientSupplier, FetchRole, FetchedBatch, FetcherOptions,
-    Isolation, KafkaClients, NewTopic, ProducerRecord, RawRecord, Tag, TopicPartition, Wake,
+    Isolation, KafkaClients, NewTopic, ProducerOptions, ProducerRecord, RawRecord, Tag,
+    TopicPartition, Wake,
 };
 use streams_dsl::prelude::*;
 use streams_test::EmbeddedCluster;
@@ -101,7 +102,8 @@ impl Cluster {
         topic: &str,
         records: impl Iterator<Item = (&'a str, &'a str, i64)>,
     ) -> Result<u64, BoxError> {
-        let mut producer = self.clients.producer(None, Arc::new(Woken(Notify::new())))?;
+        let mut producer =
+            self.clients.producer(ProducerOptions::plain(), Arc::new(Woken(Notify::new())))?;
         let slot = producer.topic(&topic.into())?;
         let partitions = producer.partitions(slot)?;
         let headers = Headers::new();

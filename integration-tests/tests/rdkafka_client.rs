@@ -15,8 +15,9 @@ use streams_core::Headers;
 use streams_core::client::rdkafka::{RdkafkaFetcher, RdkafkaProducer};
 use streams_core::client::{
     Call, ClientError, ClientErrorKind, CommitOutcome, FetchRole, FetchSlot, FetchedBatch, Fetcher,
-    FetcherOptions, GroupError, GroupMetadata, Isolation, OffsetToCommit, Producer, ProducerRecord,
-    RdkafkaClients, RdkafkaSettings, Tag, TopicPartition, Wake, WakeRef,
+    FetcherOptions, GroupError, GroupMetadata, Isolation, OffsetToCommit, Producer,
+    ProducerOptions, ProducerRecord, RdkafkaClients, RdkafkaSettings, Tag, TopicPartition, Wake,
+    WakeRef,
 };
 use streams_core::time::{Clock, SystemClock};
 
@@ -116,7 +117,8 @@ impl World {
 
     fn producer(&self, id: &str) -> RdkafkaProducer {
         let id = format!("{id}-{}", self.run);
-        let mut producer = self.clients.producer(Some(&id), self.wake()).unwrap();
+        let mut producer =
+            self.clients.producer(&ProducerOptions::transactional(&id), self.wake()).unwrap();
         let ready = producer.init_transactions();
         self.bell.answer(ready).unwrap();
         producer
@@ -398,7 +400,7 @@ fn a_transaction_that_outlived_its_timeout_is_not_committed() {
 fn deleted_records_are_out_of_range() {
     let world = World::new(&[]);
     let output = world.topic("out");
-    let mut producer = world.clients.producer(None, world.wake()).unwrap();
+    let mut producer = world.clients.producer(&ProducerOptions::plain(), world.wake()).unwrap();
     for number in 0..10 {
         send(&mut producer, &output, &number.to_string());
     }
@@ -459,18 +461,23 @@ fn a_wrong_password_is_told_by_every_call() {
         RdkafkaClients::new(RdkafkaSettings::new(settings).unwrap())
     };
     let bell = Arc::new(Bell::default());
-    let ready = clients("p").producer(Some("sasl"), bell.clone()).unwrap().init_transactions();
+    let ready = clients("p")
+        .producer(&ProducerOptions::transactional("sasl"), bell.clone())
+        .unwrap()
+        .init_transactions();
     drop(ready);
-    let mut right = clients("p").producer(Some("sasl"), bell.clone()).unwrap();
+    let mut right =
+        clients("p").producer(&ProducerOptions::transactional("sasl"), bell.clone()).unwrap();
     let ready = right.init_transactions();
     bell.answer(ready).unwrap();
 
     let wrong = clients("wrong");
-    let mut plain = wrong.producer(None, bell.clone()).unwrap();
+    let mut plain = wrong.producer(&ProducerOptions::plain(), bell.clone()).unwrap();
     let topic = plain.topic(&Arc::from("any")).unwrap();
     let error = plain.partitions(topic).unwrap_err();
     assert_eq!(error.kind, ClientErrorKind::Authentication, "{error}");
-    let mut transactional = wrong.producer(Some("sasl-wrong"), bell.clone()).unwrap();
+    let mut transactional =
+        wrong.producer(&ProducerOptions::transactional("sasl-wrong"), bell.clone()).unwrap();
     let ready = transactional.init_transactions();
     let error = bell.answer(ready).unwrap_err();
     assert_eq!(error.kind, ClientErrorKind::Authentication, "{error}");

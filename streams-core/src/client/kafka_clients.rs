@@ -5,7 +5,9 @@ use tokio::runtime::Handle;
 use super::call::WakeRef;
 use super::error::ClientError;
 use super::rdkafka::{RdkafkaClients, RdkafkaSettings};
-use super::seam::{Admin, ClientSupplier, Fetcher, FetcherOptions, GroupTransport, Producer};
+use super::seam::{
+    Admin, ClientSupplier, Fetcher, FetcherOptions, GroupTransport, Producer, ProducerOptions,
+};
 use super::wire::WireClients;
 use crate::config::ResolvedConfig;
 
@@ -40,10 +42,10 @@ impl ClientSupplier for KafkaClients {
 
     fn producer(
         &self,
-        transactional_id: Option<&str>,
+        options: ProducerOptions,
         wake: WakeRef,
     ) -> Result<Box<dyn Producer>, ClientError> {
-        Ok(Box::new(self.rdkafka.producer(transactional_id, wake)?))
+        Ok(Box::new(self.rdkafka.producer(&options, wake)?))
     }
 
     fn admin(&self, wake: WakeRef) -> Result<Box<dyn Admin>, ClientError> {

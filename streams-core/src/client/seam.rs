@@ -52,10 +52,10 @@ pub trait ClientSupplier: Send + Sync + 'static {
         wake: WakeRef,
     ) -> Result<Box<dyn Fetcher>, ClientError>;
 
-    /// A writer. `transactional_id` makes it transactional.
+    /// A writer.
     fn producer(
         &self,
-        transactional_id: Option<&str>,
+        options: ProducerOptions,
         wake: WakeRef,
     ) -> Result<Box<dyn Producer>, ClientError>;
 
@@ -239,6 +239,28 @@ pub enum CommitOutcome {
     Unknown(ClientError),
     /// The producer is dead, and the transaction was not committed.
     Fatal(ClientError),
+}
+
+/// How a [`Producer`] writes.
+#[derive(Clone, Debug, Default)]
+pub struct ProducerOptions {
+    /// Makes it transactional.
+    pub transactional_id: Option<String>,
+    /// A record that was not written so long after it was sent is lost, and said to be: the client
+    /// does not try any more. Without it the client's settings decide.
+    pub delivery_timeout: Option<Duration>,
+}
+
+impl ProducerOptions {
+    /// Of records outside of transactions.
+    pub fn plain() -> Self {
+        Self::default()
+    }
+
+    /// Of records in transactions.
+    pub fn transactional(id: impl Into<String>) -> Self {
+        Self { transactional_id: Some(id.into()), ..Self::default() }
+    }
 }
 
 /// Writes records, plainly or in transactions. A handle of one thread; handles may share

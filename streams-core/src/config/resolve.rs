@@ -296,16 +296,32 @@ fn handlers(values: &mut Values<'_>, given: &GivenHandlers) -> Handlers {
 
 fn check_times(values: &mut Values<'_>, config: &ResolvedConfig) {
     let ms = |duration: Duration| duration.as_millis();
-    if config.heartbeat_interval >= config.session_timeout {
+    if config.heartbeat_interval * 2 > config.session_timeout {
         values.mistake(
             "heartbeat.interval.ms",
             format!(
-                "must be below `session.timeout.ms`, best a third of it; it is {}, the session \
-                 timeout is {}",
+                "must be at most half of `session.timeout.ms`, best a third of it; it is {}, the \
+                 session timeout is {}",
                 ms(config.heartbeat_interval),
                 ms(config.session_timeout)
             ),
         );
+    }
+    if let Some(most) = config.delivery_timeout() {
+        let settings = config.librdkafka_settings();
+        let is_longer = |(name, value): &&(String, String)| {
+            let name = name.strip_prefix("producer.").unwrap_or(name);
+            let given = value.parse::<u128>().unwrap_or(0);
+            matches!(name, "delivery.timeout.ms" | "message.timeout.ms")
+                && (given == 0 || given > ms(most))
+        };
+        if let Some((name, _)) = settings.iter().find(is_longer) {
+            values.warnings.push(format!(
+                "{name} is {} ms: under at-least-once a record must not be written when the \
+                 session may have ended; raise `session.timeout.ms` for more",
+                ms(most)
+            ));
+        }
     }
     if config.exactly_once() && config.transaction_timeout <= config.commit_interval {
         values.mistake(

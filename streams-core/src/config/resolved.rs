@@ -146,6 +146,14 @@ impl ResolvedConfig {
         self.processing_guarantee == ProcessingGuarantee::ExactlyOnceV2
     }
 
+    /// Under at-least-once: within what time a record is written, or not at all. With heartbeats
+    /// answered as they should be, that is always within what is proven of the session, and as much
+    /// is left for heartbeats that are answered late.
+    pub fn delivery_timeout(&self) -> Option<Duration> {
+        let spare = self.session_timeout.saturating_sub(self.heartbeat_interval);
+        (!self.exactly_once()).then_some(spare / 2)
+    }
+
     /// What consumers see.
     pub fn isolation(&self) -> Isolation {
         if self.exactly_once() { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }

@@ -117,9 +117,8 @@ impl StreamThread {
     pub(crate) fn begin_commit(&mut self, now: Instant) -> Result<(), StreamsError> {
         self.next_commit = now + self.shared.config.commit_interval;
         // The step may have taken long since `now`, or the machine was suspended in the middle of it.
-        let proven = self.member.proven_until() > self.shared.clock.now();
-        if !self.transactions.exactly_once() && !proven {
-            tracing::warn!(thread = %self.name, "no commit: membership is not proven just now");
+        let fresh = self.shared.clock.now();
+        if !self.transactions.exactly_once() && !self.may_write(fresh) {
             self.next_commit = now + RETRY_INTERVAL;
             return Ok(());
         }
@@ -137,6 +136,7 @@ impl StreamThread {
             if let Err(error) = task.prepare_commit(attempt, &mut self.collector, &mut offsets) {
                 // What the tasks before have sealed belongs to no commit.
                 if !self.transactions.exactly_once() {
+                    self.give_up_records(now);
                     self.settle_tasks(Event::Aborted, attempt)?;
                 }
                 return self.task_failed(id, error, now);
@@ -191,6 +191,7 @@ impl StreamThread {
                     return self.flush_failed(commit, error, now);
                 }
                 tracing::debug!("everything is acknowledged");
+                self.records_arrived();
                 self.reached(CommitStep::Flushed);
                 commit.stage = CommitStage::Due(now);
             }

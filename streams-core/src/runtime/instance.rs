@@ -13,7 +13,9 @@ use super::store_worker::{StoreWorker, WorkerRequest};
 use super::stream_thread::{RestorePostboxes, StreamThread, ThreadParts};
 use super::transactions::ProducerSupply;
 use super::troubled_tasks::TroubledTasks;
-use crate::client::{ClientError, ClientSupplier, FetchRole, FetcherOptions, WakeRef};
+use crate::client::{
+    ClientError, ClientSupplier, FetchRole, FetcherOptions, ProducerOptions, WakeRef,
+};
 use crate::config::{ResolvedConfig, State, StreamsEvent};
 use crate::error::StreamsError;
 use crate::membership::{Member, MemberError, MemberErrorKind, MembershipConfig, TaskState};
@@ -284,7 +286,10 @@ pub fn stream_thread(
     );
     let producers = ProducerSupply {
         clients: clients.clone(),
-        transactional_id: shared.transactional_id(index),
+        options: ProducerOptions {
+            transactional_id: shared.transactional_id(index),
+            delivery_timeout: shared.config.delivery_timeout(),
+        },
         wake: wake.clone(),
     };
     let thread = StreamThread::new(ThreadParts {

@@ -120,6 +120,7 @@ impl StreamThread {
         if self.transactions.exactly_once() {
             return self.abort_transaction(now);
         }
+        self.give_up_records(now);
         self.turn.broken.insert(id);
         self.mend_broken()
     }

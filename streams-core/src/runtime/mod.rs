@@ -40,6 +40,7 @@ mod task_creation;
 mod task_plan;
 mod transactions;
 mod troubled_tasks;
+mod unfenced_writes;
 
 #[doc(hidden)]
 pub use commit_step::{CommitStep, CommitSteps};

@@ -110,6 +110,9 @@ impl StreamThread {
 
     /// Releases revoked tasks that have nothing uncommitted; acknowledges when none is left.
     pub(crate) fn release_revoked(&mut self, now: Instant) {
+        if self.is_revoking() && !self.nothing_given_up(now) {
+            return;
+        }
         let in_commit = self.commit.as_ref().map_or(&[][..], |commit| &commit.tasks);
         let mut released = Vec::new();
         for &id in &self.revoking {

@@ -22,6 +22,7 @@ use super::store_worker::{ApplyDone, ApplyRequest, WorkerRequest};
 use super::stream_task::StreamTask;
 use super::task_creation::TaskCreation;
 use super::transactions::{Failing, ProducerSupply, Transactions};
+use super::unfenced_writes::UnfencedWrites;
 use crate::client::{Admin, ClientError, FetchSlot, Fetcher, GroupMetadata, WakeRef};
 use crate::error::StreamsError;
 use crate::membership::{Assignment, MemberHandle};
@@ -52,6 +53,8 @@ pub struct StreamThread {
     pub(crate) group: Option<GroupMetadata>,
     pub(crate) commit: Option<CommitAttempt>,
     pub(crate) transactions: Transactions,
+    /// Under at-least-once.
+    pub(crate) unfenced: Option<UnfencedWrites>,
     pub(crate) failing: Option<Failing>,
     pub(crate) turn: Turn,
     pub(crate) next_commit: Instant,
@@ -121,6 +124,7 @@ impl StreamThread {
         let next_commit = now + shared.config.commit_interval;
         let purge = RepartitionPurge::new(now + shared.config.repartition_purge_interval);
         let probe = Some(BrokerProbe::new(now));
+        let unfenced = parts.producers.options.delivery_timeout.map(UnfencedWrites::new);
         Self {
             name: shared.thread_name(index),
             index,
@@ -137,8 +141,9 @@ impl StreamThread {
             acknowledge: false,
             group: None,
             commit: None,
-            turn: Turn::new(parts.producers.transactional_id.is_some()),
+            turn: Turn::new(parts.producers.is_transactional()),
             transactions: Transactions::new(parts.producers, now),
+            unfenced,
             failing: None,
             next_commit,
             attempts: 0,
@@ -187,8 +192,10 @@ impl StreamThread {
         };
         if result.is_err() {
             self.shared.states.set_thread(self.index, ThreadState::Dead);
-            // The others need not wait for the session to end.
-            drop(self.member.leave());
+            // The others need not wait for the session to end, unless records are under way yet.
+            if self.given_up_at().is_none() {
+                drop(self.member.leave());
+            }
         }
         result
     }
@@ -212,8 +219,7 @@ impl StreamThread {
         }
         // After a suspension others may have our tasks already: what we would write now would be
         // double work at best.
-        let is_member = self.member.proven_until() > now;
-        if is_member && !self.paused && self.stopping.is_none() {
+        if self.may_write(now) && !self.paused && self.stopping.is_none() {
             self.fetch()?;
             self.process(now)?;
             self.punctuate(now)?;
@@ -341,6 +347,9 @@ impl StreamThread {
         if self.transactions.is_aborting() && !late {
             return None;
         }
+        if !late && !self.nothing_given_up(now) {
+            return None;
+        }
         let stopping = self.stopping.as_mut()?;
         if stopping.leave_group && !late {
             let leaving = stopping.leaving.get_or_insert_with(|| self.member.leave());
@@ -387,6 +396,8 @@ impl StreamThread {
             until(self.purge.next());
         }
         until(self.transactions.retry_at());
+        until(self.may_write_at(now));
+        until(self.given_up_at().filter(|_| self.is_revoking() || self.is_stopping()));
         until(self.probe.as_ref().and_then(BrokerProbe::retry_at));
         if self.may_commit() && self.has_dirty(now) {
             until(Some(self.next_commit));
@@ -397,7 +408,8 @@ impl StreamThread {
         }
         // As long as they may not go on there is nothing to look at.
         if self.transactions.is_ready() {
-            self.creating.values().for_each(|creation| until(creation.retry_at()));
+            let creating = self.creating.iter().filter(|(id, _)| !self.revoking.contains(id));
+            creating.for_each(|(_, creation)| until(creation.retry_at()));
         }
         until(self.stopping.as_ref().map(|stopping| stopping.deadline));
         // The stamp of progress must not grow old while there is nothing to do.

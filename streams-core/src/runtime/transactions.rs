@@ -17,7 +17,7 @@ use super::reaction_table::{ErrorReaction, Event, Stage, error_reaction};
 use super::record_collector::Collector;
 use super::store_worker::WorkerRequest;
 use super::stream_thread::StreamThread;
-use crate::client::{Call, ClientError, ClientSupplier, WakeRef};
+use crate::client::{Call, ClientError, ClientSupplier, ProducerOptions, WakeRef};
 use crate::error::StreamsError;
 use crate::task::TaskError;
 use crate::task_id::TaskId;
@@ -26,8 +26,8 @@ use crate::time::Instant;
 /// Pause before a call is repeated, and before another producer is made after one that has not
 /// committed anything.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a thread that has failed waits for its abort. Afterwards its successor's producer, or
-/// the transaction's timeout, does it.
+/// How long a thread that has failed waits for its abort, or for its records to arrive. Afterwards
+/// its successor's producer, or the transaction's timeout, does it; or the end of the session.
 const LAST_ABORT: Duration = Duration::from_secs(5);
 
 /// Where the thread's producer stands between transactions.
@@ -43,8 +43,8 @@ pub(crate) struct Transactions {
 /// How to make another producer.
 pub(crate) struct ProducerSupply {
     pub(crate) clients: Arc<dyn ClientSupplier>,
-    /// `None` under at-least-once.
-    pub(crate) transactional_id: Option<String>,
+    /// Transactional under exactly-once.
+    pub(crate) options: ProducerOptions,
     pub(crate) wake: WakeRef,
 }
 
@@ -65,26 +65,30 @@ struct Pending {
     due: Instant,
 }
 
-/// A thread that has failed, and aborts before it says so.
+/// A thread that has failed, and before it says so aborts, or waits for its records to arrive.
 pub(crate) struct Failing {
     error: StreamsError,
-    abort: Call<()>,
+    call: Call<()>,
     deadline: Instant,
 }
 
 impl ProducerSupply {
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.options.transactional_id.is_some()
+    }
+
     pub(crate) fn collector(&self) -> Result<Collector, ClientError> {
-        let id = self.transactional_id.as_deref();
-        let producer = self.clients.producer(id, self.wake.clone())?;
-        Ok(Collector::new(producer, id.is_some()))
+        let producer = self.clients.producer(self.options.clone(), self.wake.clone())?;
+        Ok(Collector::new(producer, self.is_transactional()))
     }
 }
 
 impl Transactions {
     pub(crate) fn new(supply: ProducerSupply, now: Instant) -> Self {
-        let phase = match supply.transactional_id {
-            Some(_) => Phase::Starting(Pending { call: None, due: now }),
-            None => Phase::Off,
+        let phase = if supply.is_transactional() {
+            Phase::Starting(Pending { call: None, due: now })
+        } else {
+            Phase::Off
         };
         Self { phase, supply, trouble_since: None, pause_until: None }
     }
@@ -242,6 +246,7 @@ impl StreamThread {
     pub(crate) fn abort_transaction(&mut self, now: Instant) -> Result<(), StreamsError> {
         self.commit = None;
         self.begin_abort(now);
+        self.give_up_records(now);
         // If anything is sealed it is of the last attempt: there is only one at a time.
         self.settle_tasks(Event::Aborted, Attempt(self.attempts))?;
         self.end_turn(now);
@@ -309,8 +314,8 @@ impl StreamThread {
         }
     }
 
-    /// The end of a thread that has failed: its transaction is aborted first, so that nobody has
-    /// to wait for its timeout.
+    /// The end of a thread that has failed. Its transaction is aborted first, so that nobody has
+    /// to wait for its timeout; without one its records arrive before others have its tasks.
     pub(crate) fn begin_failing(
         &mut self,
         error: StreamsError,
@@ -318,34 +323,49 @@ impl StreamThread {
     ) -> Result<(), StreamsError> {
         let decided = self.commit.as_ref().is_some_and(CommitAttempt::may_be_committed);
         self.drop_all_tasks(Event::Failed);
+        let deadline = now + LAST_ABORT;
         let collector = Collector::of(&mut self.collector);
+        if self.unfenced.is_some() {
+            let call = collector.flush();
+            self.give_up_records(now);
+            self.failing = Some(Failing { error, call, deadline });
+            return Ok(());
+        }
         if decided || !collector.in_transaction() {
             return Err(error);
         }
-        let abort = match &mut self.transactions.phase {
+        let call = match &mut self.transactions.phase {
             Phase::Aborting(Pending { call, .. }) if call.is_some() => {
                 call.take().expect("it was just seen")
             }
             _ => collector.abort(),
         };
-        self.failing = Some(Failing { error, abort, deadline: now + LAST_ABORT });
+        self.failing = Some(Failing { error, call, deadline });
         Ok(())
     }
 
     /// Until when a thread that has failed waits; the error when it need not wait any more.
     pub(crate) fn poll_failing(&mut self, now: Instant) -> Result<Option<Instant>, StreamsError> {
         let Some(mut failing) = self.failing.take() else { return Ok(None) };
-        match failing.abort.try_take() {
+        match failing.call.try_take() {
             None if now < failing.deadline => {
                 let deadline = failing.deadline;
                 self.failing = Some(failing);
                 Ok(Some(deadline))
             }
             Some(Err(error)) if error.is_retriable() && now < failing.deadline => {
-                failing.abort = Collector::of(&mut self.collector).abort();
+                let collector = Collector::of(&mut self.collector);
+                failing.call = match self.unfenced {
+                    Some(_) => collector.flush(),
+                    None => collector.abort(),
+                };
                 let deadline = failing.deadline;
                 self.failing = Some(failing);
                 Ok(Some(deadline.min(now + RETRY_INTERVAL)))
+            }
+            Some(Ok(())) => {
+                self.records_arrived();
+                Err(failing.error)
             }
             _ => Err(failing.error),
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use streams_core::client::{
     Admin, ClientError, ClientErrorKind, ClientSupplier, CommittedOffset, Fetcher, FetcherOptions,
-    GroupTransport, Isolation, MemoryRecord, NewTopic, OffsetToCommit, Producer, TopicDescription,
-    TopicPartition, WakeRef,
+    GroupTransport, Isolation, MemoryRecord, NewTopic, OffsetToCommit, Producer, ProducerOptions,
+    TopicDescription, TopicPartition, WakeRef,
 };
 use streams_core::time::{ClockRef, Instant, SystemClock};
 use uuid::Uuid;
@@ -330,11 +330,11 @@ impl ClientSupplier for EmbeddedCluster {
 
     fn producer(
         &self,
-        transactional_id: Option<&str>,
+        options: ProducerOptions,
         wake: WakeRef,
     ) -> Result<Box<dyn Producer>, ClientError> {
         let alive = Alive::new(true.into());
-        Ok(Box::new(EmbeddedProducer::new(self.0.clone(), transactional_id, wake, alive)))
+        Ok(Box::new(EmbeddedProducer::new(self.0.clone(), &options, wake, alive)))
     }
 
     fn admin(&self, wake: WakeRef) -> Result<Box<dyn Admin>, ClientError> {
@@ -367,11 +367,11 @@ impl ClientSupplier for ProcessClients {
 
     fn producer(
         &self,
-        transactional_id: Option<&str>,
+        options: ProducerOptions,
         wake: WakeRef,
     ) -> Result<Box<dyn Producer>, ClientError> {
         let (cluster, alive) = (self.cluster.0.clone(), self.alive.clone());
-        Ok(Box::new(EmbeddedProducer::new(cluster, transactional_id, wake, alive)))
+        Ok(Box::new(EmbeddedProducer::new(cluster, &options, wake, alive)))
     }
 
     fn admin(&self, wake: WakeRef) -> Result<Box<dyn Admin>, ClientError> {

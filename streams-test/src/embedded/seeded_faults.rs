@@ -82,14 +82,14 @@ impl State {
         } else if dice < fail + lose {
             if self.random.below(2) == 0 { Fault::LoseAnswer } else { Fault::LoseRequest }
         } else if dice < fail + lose + delay {
-            let time = now + self.delay(operation);
+            let time = now + self.delay();
             match self.random.below(4) {
                 0 | 1 => Fault::DelayAnswer(time),
                 2 if step == Step::Produce => Fault::Block(time),
                 _ => Fault::Delay(time),
             }
         } else if dice < fail + lose + delay + twice {
-            let time = now + self.delay(operation);
+            let time = now + self.delay();
             if self.random.below(2) == 0 { Fault::Twice(time) } else { self.too_late(step, time) }
         } else {
             Fault::None
@@ -148,13 +148,9 @@ impl State {
         }
     }
 
-    /// Mostly short: some milliseconds, some heartbeats, or anything up to the longest. A record
-    /// without a transaction is fenced by nobody: only its client sees to it that it does not
-    /// arrive after its session.
-    fn delay(&mut self, operation: &Operation<'_>) -> Duration {
-        let is_plain = operation.step == Step::Produce && operation.client.is_empty();
-        let max = if is_plain { self.delay_max / 6 } else { self.delay_max };
-        let max = usize::try_from(max.as_millis()).unwrap_or(usize::MAX).max(1);
+    /// Mostly short: some milliseconds, some heartbeats, or anything up to the longest.
+    fn delay(&mut self) -> Duration {
+        let max = usize::try_from(self.delay_max.as_millis()).unwrap_or(usize::MAX).max(1);
         let within = match self.random.below(4) {
             0 | 1 => max.min(50),
             2 => max.min(1_500),

@@ -28,7 +28,7 @@ type Check = Box<dyn Fn(&Outcome, &Outcome)>;
 pub struct SeededSimulation {
     topology: Box<dyn Fn() -> Topology>,
     configure: Vec<Box<dyn Fn(StreamsConfig) -> StreamsConfig>>,
-    exactly_once: bool,
+    pub(super) exactly_once: bool,
     pub(super) instances: usize,
     inputs: Vec<Input>,
     outputs: BTreeMap<String, i32>,

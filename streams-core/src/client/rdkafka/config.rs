@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::native::Conf;
 use crate::client::error::{ClientError, ClientErrorKind};
-use crate::client::seam::{FetchRole, FetcherOptions, Isolation};
+use crate::client::seam::{FetchRole, FetcherOptions, Isolation, ProducerOptions};
 
 /// Settings by librdkafka's names. A key with a prefix holds for those clients only, and wins over
 /// the plain one: `consumer.` and `producer.`; and over `consumer.` again `main.consumer.`,
@@ -68,7 +68,9 @@ const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("queue.buffering.max.kbytes", "65536"),
 ];
 
-const PLAIN_DEFAULTS: &[(&str, &str)] = &[("linger.ms", "100"), ("message.timeout.ms", "120000")];
+const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
+
+const PLAIN_DEFAULTS: &[(&str, &str)] = &[("linger.ms", "100"), (MESSAGE_TIMEOUT, "120000")];
 
 const TRANSACTIONAL_DEFAULTS: &[(&str, &str)] = &[
     ("linger.ms", "5"),
@@ -152,7 +154,8 @@ impl RdkafkaSettings {
     }
 
     /// A producer's configuration.
-    pub(super) fn producer(&self, transactional_id: Option<&str>) -> Result<Conf, ClientError> {
+    pub(super) fn producer(&self, options: &ProducerOptions) -> Result<Conf, ClientError> {
+        let transactional_id = options.transactional_id.as_deref();
         let mut conf = Conf::new();
         set_all(&mut conf, BOTH_DEFAULTS)?;
         set_all(&mut conf, PRODUCER_DEFAULTS)?;
@@ -164,6 +167,9 @@ impl RdkafkaSettings {
             None => set_all(&mut conf, PLAIN_DEFAULTS)?,
         }
         self.apply(&[PRODUCER], &mut conf)?;
+        if let Some(most) = options.delivery_timeout {
+            limit_delivery(&mut conf, most)?;
+        }
         if let Some(id) = transactional_id {
             if id.is_empty() {
                 return Err(invalid("a transactional id must not be empty"));
@@ -192,6 +198,16 @@ impl RdkafkaSettings {
     fn of(&self, prefix: &str) -> &[(String, String)] {
         self.by_scope.get(prefix).map_or(&[], Vec::as_slice)
     }
+}
+
+/// `message.timeout.ms` is at most that; 0 would be no limit.
+fn limit_delivery(conf: &mut Conf, most: Duration) -> Result<(), ClientError> {
+    let most = most.as_millis().max(1);
+    let set = conf.get(MESSAGE_TIMEOUT).and_then(|ms| ms.parse::<u128>().ok());
+    if set.is_none_or(|ms| ms == 0 || ms > most) {
+        conf.set(MESSAGE_TIMEOUT, &most.to_string())?;
+    }
+    Ok(())
 }
 
 fn prefix_of(role: FetchRole) -> &'static str {
@@ -250,7 +266,7 @@ mod tests {
             ("producer.compression.type", "lz4"),
         ])
         .unwrap();
-        let producer = settings.producer(None).unwrap();
+        let producer = settings.producer(&ProducerOptions::plain()).unwrap();
         assert_eq!(producer.get("linger.ms").unwrap(), "7");
         assert_eq!(producer.get("compression.codec").unwrap(), "lz4");
         assert_eq!(producer.get("acks").unwrap(), "-1");
@@ -297,7 +313,7 @@ mod tests {
     #[test]
     fn transactions_have_their_own_defaults() {
         let settings = RdkafkaSettings::new([SERVERS]).unwrap();
-        let conf = settings.producer(Some("app-1")).unwrap();
+        let conf = settings.producer(&ProducerOptions::transactional("app-1")).unwrap();
         assert_eq!(conf.get("transactional.id").unwrap(), "app-1");
         assert_eq!(conf.get("retry.backoff.ms").unwrap(), "10");
         assert_eq!(transaction_timeout(&conf), Duration::from_secs(10));

@@ -21,7 +21,7 @@ use super::partitions::{PartitionCounts, REFRESH_AFTER};
 use super::transaction::{EndTxnCount, Transactions};
 use crate::client::call::{Reply, WakeRef};
 use crate::client::error::{ClientError, ClientErrorKind};
-use crate::client::seam::{CommitOutcome, GroupMetadata, OffsetToCommit};
+use crate::client::seam::{CommitOutcome, GroupMetadata, OffsetToCommit, ProducerOptions};
 use crate::runtime::CommitSteps;
 use crate::time::{Clock, SystemClock};
 
@@ -100,10 +100,11 @@ impl Trouble {
 impl Connection {
     pub(super) fn start(
         settings: &RdkafkaSettings,
-        transactional_id: Option<&str>,
+        options: &ProducerOptions,
         steps: &CommitSteps,
     ) -> Result<Self, ClientError> {
-        let conf = settings.producer(transactional_id)?;
+        let conf = settings.producer(options)?;
+        let transactional_id = options.transactional_id.as_deref();
         let timeout = transaction_timeout(&conf);
         let wire = Arc::new(EndTxnCount::new(steps.clone()));
         if transactional_id.is_some() {

@@ -35,7 +35,7 @@ pub use producer::RdkafkaProducer;
 
 use super::call::WakeRef;
 use super::error::ClientError;
-use super::seam::FetcherOptions;
+use super::seam::{FetcherOptions, ProducerOptions};
 use crate::runtime::CommitSteps;
 
 /// The librdkafka instances of a process, shared between its threads.
@@ -94,25 +94,24 @@ impl RdkafkaClients {
     }
 
     /// A writer: with a transactional id on a librdkafka producer of its own, else on a shared
-    /// one, which is made anew once it has died.
+    /// one with the options of the first, which is made anew once it has died.
     ///
     /// # Errors
     /// [`Invalid`](super::ClientErrorKind::Invalid) for settings that do not fit together.
     pub fn producer(
         &self,
-        transactional_id: Option<&str>,
+        options: &ProducerOptions,
         wake: WakeRef,
     ) -> Result<RdkafkaProducer, ClientError> {
-        if transactional_id.is_some() {
-            let connection =
-                Arc::new(Connection::start(&self.settings, transactional_id, &self.steps)?);
+        if options.transactional_id.is_some() {
+            let connection = Arc::new(Connection::start(&self.settings, options, &self.steps)?);
             return Ok(RdkafkaProducer::new(connection, wake));
         }
         let mut plain = lock(&self.plain);
         let living = plain.upgrade().filter(|connection| connection.shared().dead().is_none());
         let connection = match living {
             Some(connection) => connection,
-            None => Arc::new(Connection::start(&self.settings, None, &self.steps)?),
+            None => Arc::new(Connection::start(&self.settings, options, &self.steps)?),
         };
         *plain = Arc::downgrade(&connection);
         Ok(RdkafkaProducer::new(connection, wake))

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use streams_core::client::{MemoryRecord, Tag};
+use streams_core::client::{ClientError, MemoryRecord, Tag};
 use streams_core::time::Instant;
 
 use super::transaction_handle::Refused;
@@ -34,9 +34,16 @@ pub(super) struct InFlight {
 #[derive(Default)]
 struct Queue {
     /// In the order in which they were sent.
-    waiting: VecDeque<(Instant, Accepted)>,
+    waiting: VecDeque<Waiting>,
     /// What became of those that have arrived.
     arrived: Vec<(Accepted, Result<i64, Refused>)>,
+}
+
+struct Waiting {
+    time: Instant,
+    /// It fails at that time, instead of being written.
+    expires: bool,
+    accepted: Accepted,
 }
 
 impl InFlight {
@@ -47,17 +54,26 @@ impl InFlight {
     /// When a record that is sent now may arrive at the earliest; `None` if nothing is before it.
     pub(super) fn behind(&self, partition: &Arc<Partition>) -> Option<Instant> {
         let queue = self.lock();
-        let same = queue.waiting.iter().filter(|(_, of)| Arc::ptr_eq(&of.partition, partition));
-        same.map(|(time, _)| *time).max()
+        let same = queue.waiting.iter().filter(|of| Arc::ptr_eq(&of.accepted.partition, partition));
+        same.map(|waiting| waiting.time).max()
     }
 
     /// When the last one arrives.
     pub(super) fn until(&self) -> Option<Instant> {
-        self.lock().waiting.iter().map(|(time, _)| *time).max()
+        self.lock().waiting.iter().map(|waiting| waiting.time).max()
     }
 
-    pub(super) fn delay(&self, cluster: &Cluster, time: Instant, accepted: Accepted) {
-        self.lock().waiting.push_back((time, accepted));
+    /// Writes it at `time`; but if that is after `latest`, it fails then.
+    pub(super) fn delay(
+        &self,
+        cluster: &Cluster,
+        time: Instant,
+        latest: Option<Instant>,
+        accepted: Accepted,
+    ) {
+        let expires = latest.filter(|latest| *latest < time);
+        let time = expires.unwrap_or(time);
+        self.lock().waiting.push_back(Waiting { time, expires: expires.is_some(), accepted });
         let queue = Arc::downgrade(&self.queue);
         let alive = self.alive.clone();
         cluster.timers.at(time, move |cluster| {
@@ -85,19 +101,24 @@ impl InFlight {
             return;
         }
         let waiting = std::mem::take(&mut queue.waiting);
-        for (time, accepted) in waiting {
-            if time <= now {
-                let written = accepted.write();
-                queue.arrived.push((accepted, written));
-            } else {
-                queue.waiting.push_back((time, accepted));
+        for waiting in waiting {
+            if waiting.time > now {
+                queue.waiting.push_back(waiting);
+                continue;
             }
+            let Waiting { expires, accepted, .. } = waiting;
+            let written = if expires { Err(expired()) } else { accepted.write() };
+            queue.arrived.push((accepted, written));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn expired() -> Refused {
+    Refused::Transaction(ClientError::retriable("the record was not written in time"))
 }
 
 impl Accepted {

@@ -7,12 +7,13 @@ mod transaction_handle;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use streams_core::client::{
     ANY_PARTITION, Call, ClientError, CommitOutcome, DeliveryFailure, GroupMetadata, MemoryRecord,
-    OffsetToCommit, Producer, ProducerRecord, Tag, TopicSlot, WakeRef,
+    OffsetToCommit, Producer, ProducerOptions, ProducerRecord, Tag, TopicSlot, WakeRef,
 };
 use streams_core::time::Instant;
 
@@ -39,6 +40,7 @@ pub(super) struct EmbeddedProducer {
     /// Acknowledgements that come later, in the order in which they were sent.
     late: VecDeque<(Instant, Tag, i64)>,
     in_flight: InFlight,
+    delivery_timeout: Option<Duration>,
     failures: VecDeque<DeliveryFailure>,
     transactions: Option<TransactionHandle>,
 }
@@ -46,12 +48,14 @@ pub(super) struct EmbeddedProducer {
 impl EmbeddedProducer {
     pub(super) fn new(
         cluster: Arc<Cluster>,
-        transactional_id: Option<&str>,
+        options: &ProducerOptions,
         wake: WakeRef,
         alive: Alive,
     ) -> Self {
-        let transactions =
-            transactional_id.map(|id| TransactionHandle::new(cluster.transactions.get(id)));
+        let transactions = options
+            .transactional_id
+            .as_ref()
+            .map(|id| TransactionHandle::new(cluster.transactions.get(id)));
         Self {
             version: cluster.version(),
             cluster,
@@ -61,6 +65,7 @@ impl EmbeddedProducer {
             acknowledged: HashMap::default(),
             late: VecDeque::new(),
             in_flight: InFlight::new(alive),
+            delivery_timeout: options.delivery_timeout,
             failures: VecDeque::new(),
             transactions,
         }
@@ -130,7 +135,8 @@ impl EmbeddedProducer {
             self.cluster.block_sender(time);
         }
         if let Some(time) = time {
-            self.in_flight.delay(&self.cluster, time, accepted);
+            let latest = self.delivery_timeout.map(|timeout| self.cluster.clock.now() + timeout);
+            self.in_flight.delay(&self.cluster, time, latest, accepted);
             return Ok(());
         }
         let offset = accepted.write()?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use streams_core::client::{
     Admin, Call, ClientError, ClientSupplier, FetchRole, Fetcher, FetcherOptions, GroupMetadata,
-    Isolation, JoinRequest, JoinResponse, MemoryRecord, OffsetToCommit, Producer, ProducerRecord,
-    SyncRequest, Tag, TopicPartition, Wake, WakeRef,
+    Isolation, JoinRequest, JoinResponse, MemoryRecord, OffsetToCommit, Producer, ProducerOptions,
+    ProducerRecord, SyncRequest, Tag, TopicPartition, Wake, WakeRef,
 };
 use streams_core::{Headers, client::FetchedBatch};
 
@@ -75,12 +75,12 @@ pub(super) fn admin(cluster: &EmbeddedCluster) -> Box<dyn Admin> {
 }
 
 pub(super) fn plain(cluster: &EmbeddedCluster) -> Box<dyn Producer> {
-    cluster.producer(None, nobody()).unwrap()
+    cluster.producer(ProducerOptions::plain(), nobody()).unwrap()
 }
 
 /// A producer whose transactions are initialized.
 pub(super) fn transactional(cluster: &EmbeddedCluster, id: &str) -> Box<dyn Producer> {
-    let mut producer = cluster.producer(Some(id), nobody()).unwrap();
+    let mut producer = cluster.producer(ProducerOptions::transactional(id), nobody()).unwrap();
     done(producer.init_transactions()).unwrap();
     producer
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use streams_core::client::{
     Call, ClientError, ClientErrorKind, ClientSupplier, CommitOutcome, CommittedOffset, GroupError,
-    GroupMetadata, Isolation, Producer, TopicPartition,
+    GroupMetadata, Isolation, Producer, ProducerOptions, TopicPartition,
 };
 use streams_core::time::Clock;
 
@@ -310,10 +310,10 @@ fn a_lost_record_spoils_its_transaction_and_a_refused_one_does_not() {
 fn a_lost_init_is_repeated_and_a_producer_without_one_is_refused() {
     let (cluster, _, _) = prepared();
     let script = Script::new(&cluster);
-    let mut producer = cluster.producer(Some("x"), nobody()).unwrap();
+    let mut producer = cluster.producer(ProducerOptions::transactional("x"), nobody()).unwrap();
     assert_eq!(producer.begin().unwrap_err().kind, ClientErrorKind::Invalid);
     for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
-        let mut producer = cluster.producer(Some("x"), nobody()).unwrap();
+        let mut producer = cluster.producer(ProducerOptions::transactional("x"), nobody()).unwrap();
         script.next(Step::InitTransactions, fault);
         assert!(done(producer.init_transactions()).unwrap_err().is_retriable());
         done(producer.init_transactions()).unwrap();

@@ -4,15 +4,15 @@ use super::mock::{Bell, Mock, answer, options, until};
 use crate::client::error::ClientErrorKind;
 use crate::client::rdkafka::{RdkafkaClients, RdkafkaFetcher};
 use crate::client::seam::{
-    FetchRole, FetchSlot, FetchedBatch, Fetcher, FetcherOptions, Producer, ProducerRecord, Tag,
-    TopicPartition,
+    FetchRole, FetchSlot, FetchedBatch, Fetcher, FetcherOptions, Producer, ProducerOptions,
+    ProducerRecord, Tag, TopicPartition,
 };
 use crate::record::Headers;
 
 /// Writes `count` records whose values are their numbers.
 fn fill(clients: &RdkafkaClients, topic: &str, partition: i32, numbers: std::ops::Range<usize>) {
     let (bell, wake) = Bell::new();
-    let mut producer = clients.producer(None, wake).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::plain(), wake).unwrap();
     let topic = producer.topic(&Arc::from(topic)).unwrap();
     for number in numbers {
         let value = number.to_string();

@@ -9,7 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::mock::{Bell, Mock, answer, options, until};
 use crate::client::seam::{
-    FetchSlot, FetchedBatch, Fetcher, Producer, ProducerRecord, Tag, TopicPartition,
+    FetchSlot, FetchedBatch, Fetcher, Producer, ProducerOptions, ProducerRecord, Tag,
+    TopicPartition,
 };
 use crate::record::Headers;
 
@@ -36,7 +37,7 @@ fn a_record_costs() {
         ("producer.queue.buffering.max.kbytes", "1000000"),
     ]);
     let (bell, wake) = Bell::new();
-    let mut producer = clients.producer(None, wake.clone()).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::plain(), wake.clone()).unwrap();
     let topic = producer.topic(&Arc::from("it")).unwrap();
     assert_eq!(producer.partitions(topic).unwrap(), PARTITIONS);
     let (key, value, headers) = ([7; 8], [9; 100], Headers::new());

@@ -7,8 +7,8 @@ use super::mock::{Bell, Mock, answer, options, until};
 use crate::client::error::ClientErrorKind;
 use crate::client::rdkafka::RdkafkaProducer;
 use crate::client::seam::{
-    CommitOutcome, FetchedBatch, Fetcher, GroupMetadata, OffsetToCommit, Producer, ProducerRecord,
-    Tag, TopicPartition, TopicSlot,
+    CommitOutcome, FetchedBatch, Fetcher, GroupMetadata, OffsetToCommit, Producer, ProducerOptions,
+    ProducerRecord, Tag, TopicPartition, TopicSlot,
 };
 use crate::record::Headers;
 use crate::time::{Clock, SystemClock};
@@ -44,7 +44,7 @@ fn each_tag_has_its_highest_offset_and_flush_does_not_linger() {
     let mock = Mock::start().with_topic("out", 2);
     let clients = mock.clients_with(&[("linger.ms", "5000")]);
     let (bell, wake) = Bell::new();
-    let mut producer = clients.producer(None, wake).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::plain(), wake).unwrap();
     let topic = producer.topic(&Arc::from("out")).unwrap();
     assert_eq!(producer.topic(&Arc::from("out")).unwrap(), topic);
     for number in 0..100u32 {
@@ -72,7 +72,7 @@ fn bytes_arrive_as_they_were_sent() {
     let mock = Mock::start().with_topic("out", 1);
     let clients = mock.clients();
     let (bell, wake) = Bell::new();
-    let mut producer = clients.producer(None, wake.clone()).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::plain(), wake.clone()).unwrap();
     let topic = producer.topic(&Arc::from("out")).unwrap();
     let mut headers = Headers::new();
     headers.push("a", b"1").push("empty", b"").push_null("null").push("a", b"2");
@@ -112,7 +112,7 @@ fn a_full_queue_blocks_and_loses_nothing() {
     let mock = Mock::start().with_topic("out", 1);
     let clients = mock.clients_with(&[("queue.buffering.max.messages", "10"), ("linger.ms", "5")]);
     let (bell, wake) = Bell::new();
-    let mut producer = clients.producer(None, wake).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::plain(), wake).unwrap();
     let topic = producer.topic(&Arc::from("out")).unwrap();
     for _ in 0..500 {
         send(&mut producer, topic, 0, b"x", 1);
@@ -127,7 +127,7 @@ fn failures_are_told_with_topic_partition_and_tag() {
     let mock = Mock::start().with_topic("out", 2);
     let clients = mock.clients();
     let (bell, wake) = Bell::new();
-    let mut producer = clients.producer(None, wake).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::plain(), wake).unwrap();
     let topic = producer.topic(&Arc::from("out")).unwrap();
     assert_eq!(producer.partitions(topic).unwrap(), 2);
     let large = vec![0; 2_000_000];
@@ -155,8 +155,8 @@ fn handles_share_a_connection_but_not_their_records() {
     let mock = Mock::start().with_topic("out", 1).with_topic("other", 3);
     let clients = mock.clients_with(&[("linger.ms", "60000")]);
     let (bell, wake) = Bell::new();
-    let mut a = clients.producer(None, wake.clone()).unwrap();
-    let mut b = clients.producer(None, wake).unwrap();
+    let mut a = clients.producer(&ProducerOptions::plain(), wake.clone()).unwrap();
+    let mut b = clients.producer(&ProducerOptions::plain(), wake).unwrap();
     let topic_a = a.topic(&Arc::from("out")).unwrap();
     let topic_b = b.topic(&Arc::from("other")).unwrap();
     assert_eq!((topic_a, topic_b), (TopicSlot(0), TopicSlot(0)));
@@ -177,7 +177,7 @@ fn a_producer_that_died_says_so_and_the_next_handle_gets_a_new_one() {
     let mock = Mock::start().with_topic("out", 1);
     let clients = mock.clients_with(&[("linger.ms", "60000")]);
     let (bell, wake) = Bell::new();
-    let mut dying = clients.producer(None, wake.clone()).unwrap();
+    let mut dying = clients.producer(&ProducerOptions::plain(), wake.clone()).unwrap();
     let topic = dying.topic(&Arc::from("out")).unwrap();
     send(&mut dying, topic, 0, b"x", 1);
     dying.kill();
@@ -186,7 +186,7 @@ fn a_producer_that_died_says_so_and_the_next_handle_gets_a_new_one() {
     let headers = Headers::new();
     let error = dying.send(record(topic, 0, b"x", &headers, 1)).unwrap_err();
     assert_eq!(error.kind, ClientErrorKind::Fatal, "{error}");
-    let mut next = clients.producer(None, wake).unwrap();
+    let mut next = clients.producer(&ProducerOptions::plain(), wake).unwrap();
     let topic = next.topic(&Arc::from("out")).unwrap();
     send(&mut next, topic, 0, b"x", 1);
     answer(&bell, next.flush()).unwrap();
@@ -198,7 +198,7 @@ fn a_missing_topic_is_told() {
     let mock = Mock::start();
     let clients = mock.clients();
     let (_, wake) = Bell::new();
-    let mut producer = clients.producer(None, wake).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::plain(), wake).unwrap();
     assert!(producer.topic(&Arc::from("zero\0inside")).is_err());
     assert!(producer.partitions(TopicSlot(3)).is_err());
 }
@@ -219,7 +219,7 @@ fn offsets() -> Vec<OffsetToCommit> {
 /// A producer that is in a transaction with one record.
 fn in_transaction(mock: &Mock, bell: &Bell, wake: crate::client::WakeRef) -> RdkafkaProducer {
     let clients = mock.clients_with(&[("transaction.timeout.ms", "3000")]);
-    let mut producer = clients.producer(Some("app-1"), wake).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::transactional("app-1"), wake).unwrap();
     let ready = producer.init_transactions();
     answer(bell, ready).unwrap();
     let topic = producer.topic(&Arc::from("out")).unwrap();
@@ -328,7 +328,7 @@ fn nobody_commits_without_an_identity() {
         };
         assert_eq!(error.kind, ClientErrorKind::Invalid);
     }
-    let mut plain = mock.clients().producer(None, wake).unwrap();
+    let mut plain = mock.clients().producer(&ProducerOptions::plain(), wake).unwrap();
     let ready = plain.init_transactions();
     assert_eq!(answer(&bell, ready).unwrap_err().kind, ClientErrorKind::Invalid);
 }
@@ -339,7 +339,7 @@ fn dropping_with_records_and_calls_under_way_is_safe_and_quick() {
     let (_, wake) = Bell::new();
     let clients = mock.clients_with(&[("linger.ms", "0")]);
     for round in 0..10 {
-        let mut producer = clients.producer(None, wake.clone()).unwrap();
+        let mut producer = clients.producer(&ProducerOptions::plain(), wake.clone()).unwrap();
         let topic = producer.topic(&Arc::from("out")).unwrap();
         for _ in 0..round * 50 {
             send(&mut producer, topic, 0, b"x", 1);
@@ -348,7 +348,7 @@ fn dropping_with_records_and_calls_under_way_is_safe_and_quick() {
     }
     mock.set_down(true);
     let start = SystemClock.now();
-    let mut producer = clients.producer(Some("app-1"), wake).unwrap();
+    let mut producer = clients.producer(&ProducerOptions::transactional("app-1"), wake).unwrap();
     let ready = producer.init_transactions();
     drop(producer);
     drop(ready);

@@ -83,6 +83,16 @@ pub enum StateError {
         /// The engine's own words.
         message: String,
     },
+    /// Two engines of the application would have one directory. Give each another name, or give
+    /// the stores that are to share an engine clones of one
+    /// [`EngineSupplier`](crate::EngineSupplier).
+    #[error(
+        "two engines are called {name:?}: name them differently, or clone one for all its stores"
+    )]
+    EngineName {
+        /// The name.
+        name: String,
+    },
     /// The process was crashed by [`StateDirectory::crash`](crate::StateDirectory::crash): what is
     /// left of it cannot read or write any more.
     #[error("this storage was crashed; open it again")]

@@ -1,5 +1,7 @@
 //! Ranges of keys, in unsigned byte order, and the ends of scans over them.
 
+use std::ops::Bound;
+
 use crate::Bytes;
 
 /// The keys from `lower` (inclusive) to `upper` (exclusive, none for the end of the store).
@@ -53,6 +55,12 @@ impl KeyRange {
     /// The keys that start with `prefix`.
     pub fn prefix(prefix: &[u8]) -> Self {
         Self { lower: prefix.into(), upper: end_of_prefix(prefix) }
+    }
+
+    /// The range as `BTreeMap::range` takes it, which panics if it is [empty](Self::is_empty).
+    pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        let upper = self.upper.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        (Bound::Included(&*self.lower), upper)
     }
 
     /// Whether no key can lie in the range.

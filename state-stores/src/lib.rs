@@ -9,13 +9,15 @@
 //! # Layout
 //! - [`directory`](StateDirectory): lock, process id, member ids, leases, flush policy.
 //! - `database`: an engine with the inventory of the stores in it.
-//! - `engine`: what RocksDB and the memory engine have in common, and both of them.
+//! - `engine`: what RocksDB and the memory engine have in common, and both of them; and what an
+//!   application's own is ([`StorageEngine`], judged by [`conformance`]).
 //! - `segments`: how rows of windowed stores are cut by time.
 //! - `layered_store`, `layer`, `merge`, `cursor`: layers and reads over them.
 //! - `apply`, `bulk_load`: the two ways into an engine.
 
 mod apply;
 mod bulk_load;
+pub mod conformance;
 mod cursor;
 mod database;
 mod directory;
@@ -36,6 +38,7 @@ pub use apply::{Applied, ApplyJob};
 pub use bulk_load::{BulkLoad, Loaded};
 pub use cursor::Cursor;
 pub use directory::{EngineKind, FlushJob, StateDirectory, StateDirectoryOptions, TaskStorage};
+pub use engine::{Batch, EngineError, EngineSupplier, StorageEngine};
 pub use error::StateError;
 pub use key_range::{Direction, KeyRange, ScanEnd};
 pub use layered_store::{Attempt, LayeredStore};

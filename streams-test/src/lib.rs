@@ -15,4 +15,6 @@ pub use topology_test_driver::{
     TopologyTestDriver, some,
 };
 
+/// Whether an application's own engine is right: one line in a test of it.
+pub use state_stores::conformance;
 pub use streams_core::task::{DropReason, Dropped};

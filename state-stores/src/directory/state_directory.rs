@@ -12,23 +12,14 @@ use super::flush_job::FlushJob;
 use super::identity::Identity;
 use super::lease::TaskStorage;
 use super::lock_file::DirectoryLock;
+use super::persistent::{EngineKind, Persistent};
 use super::text_file::{read_if_exists, write_durably};
 use crate::database::{Database, FlushPolicy};
-use crate::engine::{MemoryEngine, RocksOptions, rocks_exists, rocks_open};
+use crate::engine::MemoryEngine;
 use crate::sync::lock;
 use crate::{StateError, StoreMetadata, StoreSpec, TaskKey};
 
 const TOPOLOGY_FILE: &str = "topology";
-
-/// Where persistent stores keep their rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EngineKind {
-    /// One RocksDB database for all stores of the process.
-    #[default]
-    RocksDb,
-    /// Memory: nothing outlives the process.
-    Memory,
-}
 
 /// How a state directory is opened.
 #[derive(Clone, Debug)]
@@ -37,6 +28,8 @@ pub struct StateDirectoryOptions {
     pub path: PathBuf,
     /// Where persistent stores keep their rows.
     pub engine: EngineKind,
+    /// Where those of these names do instead.
+    pub engine_of_store: BTreeMap<String, EngineKind>,
     /// What the engine may use for its block cache, in bytes. Write buffers come on top: up to
     /// 16 MB for each store name that is written to.
     pub memory_budget_bytes: u64,
@@ -53,6 +46,7 @@ impl StateDirectoryOptions {
         Self {
             path: path.into(),
             engine: EngineKind::RocksDb,
+            engine_of_store: BTreeMap::new(),
             memory_budget_bytes: 64 << 20,
             flush_rows_max: 1_000_000,
             flush_age_ms_max: 60_000,
@@ -75,15 +69,6 @@ pub struct StateDirectory {
     _lock: Option<DirectoryLock>,
 }
 
-enum Persistent {
-    Memory(Arc<Database>),
-    /// Opened when the first persistent store is asked for.
-    RocksDb {
-        options: RocksOptions,
-        database: Mutex<Option<Arc<Database>>>,
-    },
-}
-
 #[derive(Default)]
 struct Leases {
     next_token: u64,
@@ -91,28 +76,18 @@ struct Leases {
 }
 
 impl StateDirectory {
-    /// Opens and locks the directory. RocksDB itself is opened when it is needed.
+    /// Opens and locks the directory. Engines are opened when they are needed.
     ///
     /// # Errors
     /// [`StateError::Locked`] if another process uses the directory, [`StateError::Io`] if it
-    /// cannot be made or written.
+    /// cannot be made or written, [`StateError::EngineName`] if two engines have one name.
     pub fn open(options: StateDirectoryOptions) -> Result<Arc<Self>, StateError> {
         let path = &options.path;
         fs::create_dir_all(path).map_err(StateError::io("create the state directory", path))?;
         let directory_lock = DirectoryLock::acquire(path)?;
         let identity = Identity::load(path, &directory_lock)?;
         let ingest = empty_ingest_directory(path)?;
-        let persistent = match options.engine {
-            EngineKind::Memory => Persistent::Memory(new_volatile()?),
-            EngineKind::RocksDb => Persistent::RocksDb {
-                options: RocksOptions {
-                    path: path.join("db"),
-                    ingest,
-                    memory_budget_bytes: options.memory_budget_bytes,
-                },
-                database: Mutex::new(None),
-            },
-        };
+        let persistent = Persistent::new(&options, &ingest)?;
         Ok(Arc::new(Self {
             persistent,
             volatile: new_volatile()?,
@@ -139,9 +114,8 @@ impl StateDirectory {
     /// survive a [`crash`](Self::crash) as far as they were flushed.
     pub fn in_memory_as(process_id: Uuid) -> Arc<Self> {
         let options = StateDirectoryOptions::new("");
-        let disk = Database::new(Box::new(MemoryEngine::simulated_disk()));
         Arc::new(Self {
-            persistent: Persistent::Memory(Arc::new(disk.expect("an empty map can be read"))),
+            persistent: Persistent::simulated_disk(),
             volatile: new_volatile().expect("an empty map can be read"),
             flush_policy: FlushPolicy {
                 rows_max: options.flush_rows_max,
@@ -153,14 +127,6 @@ impl StateDirectory {
             path: None,
             _lock: None,
         })
-    }
-
-    /// Where persistent stores keep their rows.
-    pub fn engine_kind(&self) -> EngineKind {
-        match self.persistent {
-            Persistent::Memory(_) => EngineKind::Memory,
-            Persistent::RocksDb { .. } => EngineKind::RocksDb,
-        }
     }
 
     /// The id of this process in its group. It stays the same for as long as the directory does.
@@ -226,8 +192,11 @@ impl StateDirectory {
     pub fn tasks(&self) -> Vec<TaskKey> {
         let mut tasks = BTreeSet::new();
         for database in self.databases() {
-            for (task, _, incarnation) in database.stores() {
-                if !tasks.contains(&task) && has_rows(&database, &incarnation) {
+            for (task, store, incarnation) in database.stores() {
+                if !tasks.contains(&task)
+                    && self.holds(&database, &store)
+                    && has_rows(&database, &incarnation)
+                {
                     tasks.insert(task);
                 }
             }
@@ -241,7 +210,8 @@ impl StateDirectory {
         let mut names = BTreeSet::new();
         for database in self.databases() {
             for (of, store, incarnation) in database.stores() {
-                if of == task && has_rows(&database, &incarnation) {
+                if of == task && self.holds(&database, &store) && has_rows(&database, &incarnation)
+                {
                     names.insert(store);
                 }
             }
@@ -260,7 +230,8 @@ impl StateDirectory {
         store: &str,
     ) -> Result<Option<StoreMetadata>, StateError> {
         for database in self.databases() {
-            if let Some(incarnation) = database.find(task, store)
+            if self.holds(&database, store)
+                && let Some(incarnation) = database.find(task, store)
                 && let Some(metadata) = database.metadata(&incarnation)?
             {
                 return Ok(Some(metadata));
@@ -313,10 +284,8 @@ impl StateDirectory {
     /// # Errors
     /// [`StateError::CrashUnsupported`] if the directory is not in memory.
     pub fn crash(&self) -> Result<(), StateError> {
-        let Persistent::Memory(persistent) = &self.persistent else {
-            return Err(StateError::CrashUnsupported);
-        };
-        persistent.crash()?;
+        let persistent = self.persistent.all_in_memory().ok_or(StateError::CrashUnsupported)?;
+        persistent.iter().try_for_each(|database| database.crash())?;
         self.volatile.crash()?;
         lock(&self.leases).held.clear();
         Ok(())
@@ -334,39 +303,22 @@ impl StateDirectory {
         if !spec.persistent {
             return Ok(Arc::clone(&self.volatile));
         }
-        match &self.persistent {
-            Persistent::Memory(database) => Ok(Arc::clone(database)),
-            Persistent::RocksDb { options, database } => {
-                let mut database = lock(database);
-                if let Some(open) = &*database {
-                    return Ok(Arc::clone(open));
-                }
-                let opened = Arc::new(Database::new(rocks_open(options)?)?);
-                Ok(Arc::clone(database.insert(opened)))
-            }
-        }
+        self.persistent.database_of(&spec.name)
     }
 
-    /// All databases; RocksDB is opened if it exists and can be.
+    /// All databases; those on disk are opened if they exist and can be.
     fn databases(&self) -> Vec<Arc<Database>> {
-        if let Persistent::RocksDb { options, database } = &self.persistent {
-            let mut database = lock(database);
-            if database.is_none() && rocks_exists(options) {
-                match rocks_open(options).and_then(Database::new) {
-                    Ok(opened) => *database = Some(Arc::new(opened)),
-                    Err(error) => tracing::warn!(%error, "cannot look for state on disk"),
-                }
-            }
-        }
-        self.open_databases()
+        let persistent = self.persistent.existing();
+        [Arc::clone(&self.volatile)].into_iter().chain(persistent).collect()
     }
 
     fn open_databases(&self) -> Vec<Arc<Database>> {
-        let persistent = match &self.persistent {
-            Persistent::Memory(database) => Some(Arc::clone(database)),
-            Persistent::RocksDb { database, .. } => lock(database).clone(),
-        };
+        let persistent = self.persistent.open();
         [Arc::clone(&self.volatile)].into_iter().chain(persistent).collect()
+    }
+
+    fn holds(&self, database: &Arc<Database>, store: &str) -> bool {
+        Arc::ptr_eq(database, &self.volatile) || self.persistent.holds(database, store)
     }
 }
 

@@ -2,7 +2,7 @@
 //! written to a family since the last flush of that family.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::{Engine, Instance, InstanceId, SortedWrite};
@@ -141,9 +141,7 @@ impl Instance for MemoryInstance {
         if range.is_empty() {
             return Ok(());
         }
-        let lower = Bound::Included(&*range.lower);
-        let upper = range.upper.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = rows.range::<[u8], _>((lower, upper));
+        let rows = rows.range::<[u8], _>(range.bounds());
         let mut visit = |(key, value): (&Bytes, &Bytes)| visit(key, value);
         let _ = match direction {
             Direction::Forward => rows.into_iter().try_for_each(&mut visit),

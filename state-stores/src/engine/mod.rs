@@ -5,16 +5,21 @@
 //! family is at one of its own past states. An *instance* is one incarnation of one task's store
 //! in it.
 
+mod custom;
+mod key;
 mod memory;
 mod rocks;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+pub(crate) use custom::custom_open;
 pub(crate) use memory::MemoryEngine;
 pub(crate) use rocks::{RocksOptions, rocks_exists, rocks_open};
+pub use storage::{Batch, EngineError, EngineSupplier, StorageEngine};
 
 use crate::layer::LayerRow;
 use crate::{Direction, KeyRange, StateError, StoreKind};

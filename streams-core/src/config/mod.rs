@@ -33,7 +33,7 @@ pub use keys::{ConfigKey, KNOWN_KEYS, Section};
 pub use kind::Kind;
 pub use names::ClientScope;
 pub use resolved::{
-    DslStore, GroupProtocol, HostInfo, OffsetReset, ProcessingGuarantee, RackAwareStrategy,
-    RecordingLevel, ResolvedConfig, TopologyOptimization,
+    DslStore, Engines, GroupProtocol, HostInfo, OffsetReset, ProcessingGuarantee,
+    RackAwareStrategy, RecordingLevel, ResolvedConfig, TopologyOptimization,
 };
 pub use streams_config::StreamsConfig;

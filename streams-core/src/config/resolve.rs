@@ -107,6 +107,7 @@ fn read(values: &mut Values<'_>, config: &StreamsConfig) -> ResolvedConfig {
         log_summary_interval,
         handlers: handlers(values, &config.given),
         client: config.client.clone(),
+        engines: config.engines.clone(),
         warnings: Vec::new(),
     }
 }

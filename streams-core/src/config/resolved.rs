@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use state_stores::EngineKind;
+
 use super::client_settings::ClientSettings;
 use super::handlers::Handlers;
 use super::names::ClientScope;
@@ -67,6 +69,8 @@ pub struct ResolvedConfig {
     pub outer_join_emit_interval: Duration,
     /// For stores that do not say it themselves.
     pub default_dsl_store: DslStore,
+    /// Where persistent stores keep their rows.
+    pub engines: Engines,
     /// Committed state that is only in memory, at most.
     pub state_flush_interval: Duration,
     /// Until the state of a task that went elsewhere is removed.
@@ -252,6 +256,15 @@ pub enum DslStore {
     RocksDb,
     /// In memory.
     InMemory,
+}
+
+/// Which engines keep the rows of persistent stores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Engines {
+    /// Of stores of which nothing else is said.
+    pub of_all: EngineKind,
+    /// Of stores by name.
+    pub of_store: BTreeMap<String, EngineKind>,
 }
 
 /// Who assigns tasks.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use state_stores::EngineKind;
+
 use super::environment::{self, Variable};
 use super::error::{ConfigError, ConfigMistake};
 use super::handlers::{
@@ -15,7 +17,7 @@ use super::names::{Meaning, meaning};
 use super::properties;
 use super::redact::shown;
 use super::resolve::resolve;
-use super::resolved::{OffsetReset, ResolvedConfig};
+use super::resolved::{Engines, OffsetReset, ResolvedConfig};
 use crate::client::ClientSupplier;
 use crate::error::{BoxError, StreamsError};
 use crate::reaction::{ErrorContext, Reaction, ThreadReaction};
@@ -43,6 +45,7 @@ pub struct StreamsConfig {
     pub(super) settings: Vec<Setting>,
     pub(super) given: GivenHandlers,
     pub(super) client: Option<Arc<dyn ClientSupplier>>,
+    pub(super) engines: Engines,
 }
 
 /// One thing that was said.
@@ -270,6 +273,27 @@ impl StreamsConfig {
     /// Another client than the one for Kafka, such as the embedded cluster of `streams-test`.
     pub fn client(mut self, client: Arc<dyn ClientSupplier>) -> Self {
         self.client = Some(client);
+        self
+    }
+
+    /// Where persistent stores keep their rows, in place of RocksDB: an engine of the application's
+    /// own ([`StorageEngine`]), or memory. `default.dsl.store` and the stores themselves say which
+    /// are persistent; those in memory are not asked. What another engine has of them is not
+    /// moved: they are restored. The counterpart of `dsl.store.suppliers.class`.
+    ///
+    /// The driver for tests and the simulator of `streams-test` keep all state in memory, whatever
+    /// is said here.
+    ///
+    /// [`StorageEngine`]: crate::stores::engine::StorageEngine
+    pub fn engine(mut self, engine: impl Into<EngineKind>) -> Self {
+        self.engines.of_all = engine.into();
+        self
+    }
+
+    /// As [`engine`](Self::engine), for one store by its name: the counterpart of a store supplier
+    /// given to `Materialized`. A topology without such a store does not start.
+    pub fn engine_of(mut self, store: impl Into<String>, engine: impl Into<EngineKind>) -> Self {
+        self.engines.of_store.insert(store.into(), engine.into());
         self
     }
 

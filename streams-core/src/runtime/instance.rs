@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use state_stores::{StateDirectory, StateDirectoryOptions, StateError, TaskKey};
 
+use super::engines::check_engines;
 use super::global_part::GlobalPart;
 use super::mailbox::Postbox;
 use super::restorer::Restorer;
@@ -407,11 +408,14 @@ fn open_directory(
     topology: &Topology,
     config: &ResolvedConfig,
 ) -> Result<Arc<StateDirectory>, StreamsError> {
+    check_engines(topology, config)?;
     if !topology.all_stores().any(|store| store.spec().persistent) {
         return Ok(StateDirectory::in_memory());
     }
     let path = config.state_dir.join(&*config.application_id);
     let mut options = StateDirectoryOptions::new(&path);
+    options.engine = config.engines.of_all.clone();
+    options.engine_of_store = config.engines.of_store.clone();
     options.memory_budget_bytes = config.memory_budget_bytes / 4;
     options.flush_age_ms_max =
         i64::try_from(config.state_flush_interval.as_millis()).unwrap_or(i64::MAX);

@@ -17,6 +17,7 @@ mod commit;
 mod commit_step;
 mod committed_metadata;
 pub mod driver;
+mod engines;
 pub mod global_part;
 pub mod instance;
 mod isolation;

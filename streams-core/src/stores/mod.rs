@@ -17,6 +17,7 @@ mod builder;
 mod change;
 mod changelog;
 mod cursor;
+pub mod engine;
 mod global;
 mod held;
 mod key_value;

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::instance::{INGEST_BYTES, RocksInstance};
-use super::{RocksOptions, Shared, key, open};
-use crate::engine::{Instance, InstanceId, SortedWrite};
+use super::{RocksOptions, Shared, open};
+use crate::engine::{Instance, InstanceId, SortedWrite, key};
 
 const FAMILY: &str = "kv.s";
 const ID: InstanceId = InstanceId(7);

@@ -9,8 +9,8 @@ use rocksdb::compaction_filter::CompactionFilter;
 use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 use rocksdb::{CompactionDecision, Options};
 
-use super::key::{is_metadata_segment, split_segmented};
 use crate::engine::InstanceId;
+use crate::engine::key::{is_metadata_segment, split_segmented};
 use crate::sync::lock;
 
 /// Files that are smaller than a segment can be deleted with it.

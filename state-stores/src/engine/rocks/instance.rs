@@ -10,11 +10,11 @@ use rocksdb::{
     SstFileWriter, WriteBatch,
 };
 
-use super::key::{
+use super::{Shared, failed};
+use crate::engine::key::{
     Layout, SEGMENTED_PREFIX_LEN, after_instance, instance_bounds, segment_bounds, segment_of,
     segment_prefix, split_segmented,
 };
-use super::{Shared, failed};
 use crate::engine::{Instance, InstanceId, SortedWrite};
 use crate::{Direction, KeyRange, StateError};
 

@@ -2,7 +2,7 @@
 //!
 //! - Key of a data row: `instance id (4 bytes, big endian) | 1 | key`; of the metadata row:
 //!   `instance id | 0`. Segmented families: `segment (8) | instance id | rest of the key`, metadata
-//!   rows behind all segments; see [`key::Layout`].
+//!   rows behind all segments; see [`super::key::Layout`].
 //! - The log of RocksDB is off: the changelog is the log. What a crash leaves of each family is
 //!   one of its past states, and the metadata rows in it say which.
 
@@ -10,7 +10,6 @@
 mod atomicity_tests;
 mod expiry;
 mod instance;
-mod key;
 mod options;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +27,7 @@ use rocksdb::{
 
 use self::expiry::{Watermarks, segmented_options};
 use self::instance::RocksInstance;
-use self::key::{Layout, SEGMENT_LEN};
+use super::key::{self, Layout, SEGMENT_LEN};
 use super::{Engine, Instance, InstanceId};
 use crate::StateError;
 use crate::sync::lock;

@@ -1,4 +1,4 @@
-//! Keys of rows in a column family.
+//! Keys of rows in a column family, or in the one map of a custom engine.
 
 use crate::engine::{InstanceId, is_segmented};
 use crate::{Bytes, KeyRange};

@@ -160,3 +160,10 @@ fn examples_are_short() {
         assert!(lines < 80, "{name} has {lines} lines of code");
     }
 }
+
+#[test]
+fn own_engine_goes_on_with_its_counts() {
+    let counts = ["ann has bought 1 things", "bob has bought 1 things", "ann has bought 3 things"];
+    assert_prints("own_engine", &counts);
+    assert!(!run("own_engine", "").contains("missing"), "everything is in the engine");
+}

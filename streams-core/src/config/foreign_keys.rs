@@ -97,7 +97,8 @@ pub(super) static JVM_KEYS: &[(&str, Verdict, &str)] = {
         (
             "dsl.store.suppliers.class",
             Refuse,
-            "use `default.dsl.store=rocksdb` or `default.dsl.store=in_memory`",
+            "use `default.dsl.store=rocksdb` or `default.dsl.store=in_memory`; an engine of your own \
+             is given by `StreamsConfig::engine`",
         ),
         ("dsl.store.format", Refuse, "headers are not kept in stores; leave it out"),
         ("processor.wrapper.class", Refuse, LOAD),

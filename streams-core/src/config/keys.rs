@@ -262,7 +262,8 @@ pub static KNOWN_KEYS: &[ConfigKey] = &{
             "default.dsl.store",
             OneOf(&["rocksdb", "in_memory"]),
             "rocksdb",
-            "Where stores lie that do not say it themselves.",
+            "Where stores lie that do not say it themselves. `rocksdb` is on disk: in RocksDB, or in \
+             the engine that the application gives by `StreamsConfig::engine`.",
         ),
         key(
             State,

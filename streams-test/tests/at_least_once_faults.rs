@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streams_core::StreamsConfig;
@@ -161,5 +162,54 @@ fn counts_go_on_from_changelogs_and_after_an_orderly_stop() {
         app.simulation.run_for(Duration::from_secs(5));
         app.run_until_settled();
         assert_eq!(app.output_ends(), ends);
+    });
+}
+
+/// The first records of changelogs are on their way for that long.
+struct LateChangelog {
+    late: Duration,
+    sent: AtomicBool,
+}
+
+impl FaultPlan for LateChangelog {
+    fn decide(&self, operation: &Operation<'_>, now: Instant) -> Fault {
+        let changelog = operation.partition.is_some_and(|(topic, _)| topic == CHANGELOG);
+        if operation.step == Step::Produce && changelog {
+            self.sent.store(true, Ordering::SeqCst);
+            Fault::Delay(now + self.late)
+        } else {
+            Fault::None
+        }
+    }
+}
+
+/// Nobody fences a record without a transaction: one that waited in its client until the session
+/// was over would put its old value over what the new owner of the task has written.
+#[test]
+fn a_record_that_comes_later_than_its_session_is_not_written() {
+    for_each_seed(0..20, |seed| {
+        let mut app = Application::new(seed);
+        let [first, second, third] = app.instances;
+        app.write(60);
+        app.run_until_settled();
+        app.simulation.kill(second);
+        app.simulation.kill(third);
+        app.simulation.run_for(Duration::from_secs(10));
+        let late = LateChangelog { late: Duration::from_secs(9), sent: AtomicBool::new(false) };
+        let late = Arc::new(late);
+        app.cluster().set_faults(Some(late.clone()));
+        app.write(20);
+        while !late.sent.load(Ordering::SeqCst) {
+            assert!(app.simulation.step());
+        }
+        app.cluster().set_faults(None);
+        app.simulation.freeze(first);
+        app.write(20);
+        app.simulation.restart(second);
+        app.simulation.restart(third);
+        app.simulation.run_for(Duration::from_secs(20));
+        app.simulation.thaw(first);
+        app.run_until_settled();
+        app.check();
     });
 }

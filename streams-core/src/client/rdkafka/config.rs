@@ -311,6 +311,22 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_takes_no_longer_than_the_runtime_allows() {
+        let limited = |given: Option<&str>, most: Option<u64>| {
+            let given = given.map(|ms| ("delivery.timeout.ms", ms));
+            let settings = RdkafkaSettings::new([SERVERS].into_iter().chain(given)).unwrap();
+            let delivery_timeout = most.map(Duration::from_millis);
+            let options = ProducerOptions { delivery_timeout, ..ProducerOptions::plain() };
+            settings.producer(&options).unwrap().get("message.timeout.ms").unwrap()
+        };
+        assert_eq!(limited(None, None), "120000");
+        assert_eq!(limited(None, Some(21_000)), "21000");
+        assert_eq!(limited(Some("5000"), Some(21_000)), "5000");
+        assert_eq!(limited(Some("60000"), Some(21_000)), "21000");
+        assert_eq!(limited(Some("0"), Some(21_000)), "21000", "0 is for ever");
+    }
+
+    #[test]
     fn transactions_have_their_own_defaults() {
         let settings = RdkafkaSettings::new([SERVERS]).unwrap();
         let conf = settings.producer(&ProducerOptions::transactional("app-1")).unwrap();

@@ -165,14 +165,31 @@ fn mistakes_say_what_is_expected() {
         ),
         (
             "heartbeat.interval.ms",
-            "45s",
-            "heartbeat.interval.ms: must be below `session.timeout.ms`, best a third of it; it is \
-             45000, the session timeout is 45000",
+            "23s",
+            "heartbeat.interval.ms: must be at most half of `session.timeout.ms`, best a third of \
+             it; it is 23000, the session timeout is 45000",
         ),
     ];
     for (name, value, expected) in cases {
         assert_eq!(mistake(name, value), expected);
     }
+}
+
+/// A record that comes after the session puts an old value over a newer one.
+#[test]
+fn under_at_least_once_records_are_not_under_way_for_longer_than_the_session() {
+    let of = |config: StreamsConfig| config.validate().unwrap();
+    let plain = of(config().set("producer.delivery.timeout.ms", 20_000));
+    assert_eq!(plain.delivery_timeout(), Some(Duration::from_secs(21)));
+    assert_eq!(plain.warnings, [] as [&str; 0]);
+    let longer = of(config().set("producer.delivery.timeout.ms", 120_000));
+    let warning = "producer.delivery.timeout.ms is 21000 ms: under at-least-once a record must not \
+                   be written when the session may have ended; raise `session.timeout.ms` for more";
+    assert_eq!(longer.warnings, [warning]);
+    let exactly_once = config().exactly_once().set("producer.delivery.timeout.ms", 120_000);
+    let exactly_once = of(exactly_once);
+    assert_eq!(exactly_once.delivery_timeout(), None);
+    assert_eq!(exactly_once.warnings, [] as [&str; 0]);
 }
 
 #[test]

@@ -21,6 +21,25 @@ use crate::reaction::{dead_letter, fail, skip};
 /// What `bootstrap.servers` says for the embedded cluster.
 const EMBEDDED: &str = "embedded";
 const TOPIC_NAME_MAX: usize = 249;
+/// Settings that are understood and have no effect yet: nobody may rely on them in silence.
+pub(super) const NOT_BUILT: [&str; 16] = [
+    "acceptable.recovery.lag",
+    "allow.os.group.write.access",
+    "log.summary.interval.ms",
+    "max.future.skew.ms",
+    "max.poll.records",
+    "max.warmup.replicas",
+    "metrics.recording.level",
+    "num.standby.replicas",
+    "poll.ms",
+    "probing.rebalance.interval.ms",
+    "rack.aware.assignment.non_overlap_cost",
+    "rack.aware.assignment.strategy",
+    "rack.aware.assignment.tags",
+    "rack.aware.assignment.traffic_cost",
+    "state.cleanup.delay.ms",
+    "state.cleanup.dir.max.age.ms",
+];
 
 pub(super) fn resolve(config: &StreamsConfig) -> Result<ResolvedConfig, ConfigError> {
     let mut values = Values::new(&config.settings);
@@ -387,23 +406,7 @@ fn warn_of_the_brokers_settings(values: &mut Values<'_>) {
     }
 }
 
-/// Settings that are understood and have no effect yet: nobody may rely on them in silence.
 fn warn_of_what_is_not_built(values: &mut Values<'_>) {
-    const NOT_BUILT: [&str; 13] = [
-        "acceptable.recovery.lag",
-        "allow.os.group.write.access",
-        "log.summary.interval.ms",
-        "max.future.skew.ms",
-        "max.warmup.replicas",
-        "metrics.recording.level",
-        "num.standby.replicas",
-        "probing.rebalance.interval.ms",
-        "processing.exception.handler.global.enabled",
-        "rack.aware.assignment.strategy",
-        "rack.aware.assignment.tags",
-        "state.cleanup.delay.ms",
-        "windowstore.changelog.additional.retention.ms",
-    ];
     for name in NOT_BUILT.into_iter().filter(|name| values.is_given(name)).collect::<Vec<_>>() {
         values.warnings.push(format!("{name} has no effect yet: what it sets is not built"));
     }

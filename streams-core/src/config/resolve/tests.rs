@@ -392,6 +392,26 @@ fn the_broker_decides_with_the_streams_protocol() {
 }
 
 #[test]
+fn what_has_no_effect_is_told_and_nothing_else() {
+    let warnings = |name: &str, value: &str| config().set(name, value).validate().unwrap().warnings;
+    for (name, value) in [
+        ("max.poll.records", "10"),
+        ("poll.ms", "10"),
+        ("state.cleanup.dir.max.age.ms", "10"),
+        ("rack.aware.assignment.traffic_cost", "10"),
+    ] {
+        let expected = format!("{name} has no effect yet: what it sets is not built");
+        assert_eq!(warnings(name, value), [expected]);
+    }
+    for (name, value) in [
+        ("processing.exception.handler.global.enabled", "true"),
+        ("windowstore.changelog.additional.retention.ms", "10d"),
+    ] {
+        assert_eq!(warnings(name, value), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn typed_methods_say_the_same_as_names() {
     let config = config()
         .threads(4)

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use integration_tests::{Application, Kafka, KafkaOptions, topics, until};
@@ -26,7 +26,7 @@ impl Fixture {
     }
 
     fn start(&self) -> Application {
-        Application::start(
+        Application::start_logged(
             env!("CARGO_BIN_EXE_enricher"),
             &[
                 ("STREAMS_APPLICATION_ID", "enriching"),
@@ -38,8 +38,15 @@ impl Fixture {
                 ("STREAMS_STATE_FLUSH_INTERVAL_MS", "200"),
                 ("STREAMS_SESSION_TIMEOUT_MS", "6000"),
                 ("STREAMS_HEARTBEAT_INTERVAL_MS", "500"),
+                ("STREAMS_GLOBAL_CONSUMER_FETCH_WAIT_MAX_MS", "20"),
             ],
+            &self.log(),
         )
+    }
+
+    /// What the applications log.
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
     }
 
     fn write_names(&self, range: Range<usize>, suffix: &str) {
@@ -111,6 +118,30 @@ async fn a_global_table_is_complete_before_its_instance_runs_and_survives_a_kill
     assert_eq!(again, 0, "after a clean stop nothing is read again");
     assert_eq!(fixture.order("third", 8..9), ["c8=name-8"]);
     println!("read {read} records after kill -9 of {}, {again} after a stop", NAMES + 1_000);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_ends_the_application_with_a_message_that_says_what_to_do() {
+    let fixture = Fixture::new().await;
+    fixture.write_names(0..10, "");
+    let mut application = fixture.start();
+    assert_eq!(read_before_running(&application), 10);
+    let servers = fixture.kafka.bootstrap();
+    let delete = ["--bootstrap-server", &servers, "--delete", "--topic", "names"];
+    fixture.kafka.tool("topics", &delete);
+    assert!(!application.wait_for_end(LIMIT).success());
+    let log = std::fs::read_to_string(fixture.log()).unwrap();
+    assert!(
+        log.contains("topic names of global store names was deleted while it was read"),
+        "{log}"
+    );
+    assert!(log.matches("cannot read a global topic now").count() < 4, "{log}");
+
+    topics::create_topics(&servers, &["names"], 3).await;
+    fixture.write_names(0..3, "-again");
+    let application = fixture.start();
+    assert_eq!(read_before_running(&application), 3);
+    assert_eq!(fixture.order("after", [1, 7].into_iter()), ["c1=name-1-again", "c7=nobody"]);
 }
 
 fn has_tables(dir: &Path) -> bool {

@@ -235,6 +235,45 @@ async fn a_missing_topic_is_told() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_deleted_while_it_is_read_ends_the_instance() {
+    let (dir, cluster, told) = (tempfile::tempdir().unwrap(), cluster(), Told::default());
+    write_names(&cluster, 0..10, "");
+    let config = config(&cluster, dir.path(), &told);
+    let streams = start(&config).await;
+    cluster.delete_topic("names").unwrap();
+    let error = failure(streams).await;
+    assert!(error.contains("topic names of global store names was deleted"), "{error}");
+    assert!(error.contains("create it again and start the instance again"), "{error}");
+    assert_eq!(told.failures.lock().unwrap().len(), 1, "the handler was told");
+    // It is as the message says.
+    cluster.create_topic("names", PARTITIONS).unwrap();
+    write_names(&cluster, 5..6, "-again");
+    let streams = start(&config).await;
+    write(&cluster, "orders", "gone", "c1");
+    write(&cluster, "orders", "there", "c5");
+    until("the orders", || {
+        answer(&cluster, "gone").is_some() && answer(&cluster, "there").is_some()
+    })
+    .await;
+    assert_eq!(answer(&cluster, "gone").unwrap(), "nobody");
+    assert_eq!(answer(&cluster, "there").unwrap(), "name-5-again");
+    streams.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_that_is_made_anew_while_it_is_read_is_not_taken_for_the_old_one() {
+    let (dir, cluster, told) = (tempfile::tempdir().unwrap(), cluster(), Told::default());
+    write_names(&cluster, 0..10, "");
+    let config = config(&cluster, dir.path(), &told).set("metadata.max.age.ms", "300");
+    let streams = start(&config).await;
+    cluster.delete_topic("names").unwrap();
+    cluster.create_topic("names", PARTITIONS).unwrap();
+    write_names(&cluster, 0..30, "-again");
+    let error = failure(streams).await;
+    assert!(error.contains("was deleted and created again while it was read"), "{error}");
+}
+
+#[tokio::test]
 async fn a_failing_processor_ends_the_instance_whatever_the_handler_says() {
     let (dir, cluster, told) = (tempfile::tempdir().unwrap(), cluster(), Told::default());
     let config = config(&cluster, dir.path(), &told);

@@ -1,9 +1,11 @@
 //! Feeds the global stores of an instance: reads all partitions of their topics, as no member of
 //! any group, to their ends before the instance runs, and follows them from then on.
 //!
-//! A state machine: `global_part/start.rs` is the way to where reading begins.
+//! A state machine: `global_part/start.rs` is the way to where reading begins,
+//! `global_part/topic_check.rs` sees to it that the topics stay the same.
 
 mod start;
+mod topic_check;
 
 use std::time::Duration;
 
@@ -12,13 +14,14 @@ use hashbrown::HashMap;
 use state_stores::{StateError, TaskStorage};
 use std::sync::Arc;
 
-use self::start::{Opened, Start};
+use self::start::{Opened, Start, Started};
+use self::topic_check::{KnownTopic, TopicCheck};
 use super::instance::InstanceShared;
 use super::mailbox::{Mailbox, Postbox};
 use super::reaction_table::{Request, RequestReaction, request_reaction};
 use super::step::Next;
 use crate::client::{
-    Admin, ClientError, FetchSlot, FetchedBatch, Fetcher, TopicPartition, WakeRef,
+    Admin, ClientError, ClientErrorKind, FetchSlot, FetchedBatch, Fetcher, TopicPartition, WakeRef,
 };
 use crate::config::{RestorePhase, RestoreProgress, StreamsEvent};
 use crate::error::StreamsError;
@@ -45,6 +48,8 @@ pub struct GlobalPart {
     stop: Mailbox<()>,
     /// Until the stores are open and the positions known.
     start: Option<Start>,
+    /// From then on.
+    topics: Option<TopicCheck>,
     stores: Vec<FedStore>,
     slots: HashMap<FetchSlot, (usize, usize), FixedState>,
     /// Partitions that may have something.
@@ -92,6 +97,7 @@ impl GlobalPart {
         Self {
             name: format!("{}-GlobalStreamThread", shared.config.client_id),
             start: Some(Start::new(admin, &shared)),
+            topics: None,
             shared,
             fetcher,
             stop: Mailbox::new(wake.clone()),
@@ -154,21 +160,28 @@ impl GlobalPart {
         if now >= self.refresh_at {
             self.refresh(now)?;
         }
+        if let Some(topics) = &mut self.topics {
+            topics.advance(now)?;
+        }
         if !self.ready.is_empty() {
             return Ok(Next::Ready);
         }
-        let retry = self.retry_at.map_or(Next::Wait, Next::WaitUntil);
-        Ok(retry.earliest(Next::WaitUntil(self.refresh_at)))
+        let look_at = self.topics.as_ref().and_then(TopicCheck::due);
+        let times = [self.retry_at, look_at].into_iter().flatten();
+        Ok(Next::WaitUntil(times.fold(self.refresh_at, Instant::min)))
     }
 
     fn go_on_starting(&mut self, now: Instant) -> Result<Next, StreamsError> {
         let Some(start) = &mut self.start else { return Ok(Next::Ready) };
-        let Some(opened) = start.advance(&self.shared, now)? else {
+        let Some(Started { storage, stores }) = start.advance(&self.shared, now)? else {
             return Ok(start.retry_at().map_or(Next::Wait, Next::WaitUntil));
         };
-        self.start = None;
-        self.storage = Some(opened.storage);
-        for store in opened.stores {
+        let known = stores.iter().map(KnownTopic::of).collect();
+        let interval = self.shared.config.metadata_max_age();
+        let admin = self.start.take().map(Start::into_admin);
+        self.topics = admin.map(|admin| TopicCheck::new(admin, known, interval, now));
+        self.storage = Some(storage);
+        for store in stores {
             self.begin(store, now)?;
         }
         // What was appended before the assignment wakes nobody: look at each once.
@@ -271,7 +284,11 @@ impl GlobalPart {
         match request_reaction(Request::Restore, error.kind) {
             RequestReaction::Repeat => {
                 let topic = &self.stores[store].topic;
-                tracing::warn!(%topic, %error, "cannot read a global topic now, trying again");
+                let missing = error.kind == ClientErrorKind::UnknownTopic;
+                let check = self.topics.as_mut().filter(|_| missing);
+                if check.is_none_or(|check| check.suspect(now)) {
+                    tracing::warn!(%topic, %error, "cannot read a global topic now, trying again");
+                }
                 self.retry_at = Some(now + RETRY_INTERVAL);
                 Ok(())
             }

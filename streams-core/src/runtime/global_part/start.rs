@@ -90,6 +90,11 @@ impl Start {
         self.retry_at
     }
 
+    /// The way has been gone.
+    pub(super) fn into_admin(self) -> Box<dyn Admin> {
+        self.admin
+    }
+
     /// Goes on as far as it can.
     pub(super) fn advance(
         &mut self,

@@ -9,12 +9,14 @@ import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Grouped;
 import org.apache.kafka.streams.kstream.JoinWindows;
+import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.StreamJoined;
 import org.apache.kafka.streams.kstream.TimeWindows;
+import org.apache.kafka.streams.state.Stores;
 
 /**
  * An application whose twin is in {@code tests/takeover.rs}: one goes on where the other stopped.
@@ -66,6 +68,13 @@ public final class Takeover {
         orders.join(payments, (order, payment) -> order + " by " + payment, near,
                 StreamJoined.with(Serdes.String(), Serdes.String(), Serdes.String()))
             .to("pairs", Produced.with(Serdes.String(), Serdes.String()));
+        KTable<String, String> prices = builder.table("prices", TEXT,
+            Materialized.as(Stores.persistentVersionedKeyValueStore("prices-store", Duration.ofHours(1))));
+        KStream<String, String> visits = builder.stream("visits", TEXT);
+        Joined<String, String, String> late = Joined.with(Serdes.String(), Serdes.String(), Serdes.String());
+        visits.join(prices, (visit, price) -> visit + " for " + price,
+                late.withName("visit").withGracePeriod(Duration.ofSeconds(30)))
+            .to("priced", Produced.with(Serdes.String(), Serdes.String()));
         return builder.build();
     }
 }

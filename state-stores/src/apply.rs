@@ -23,8 +23,9 @@ pub struct ApplyJob {
     pub(crate) frozen: Arc<FrozenLayer>,
     pub(crate) instance: Arc<dyn Instance>,
     pub(crate) instance_id: InstanceId,
-    pub(crate) guard: Arc<StoreGuard>,
     pub(crate) database: Arc<Database>,
+    // Last: who holds an engine holds the lock of its directory.
+    pub(crate) guard: Arc<StoreGuard>,
 }
 
 /// The outcome of an [`ApplyJob`], to be given to

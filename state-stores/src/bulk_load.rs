@@ -15,7 +15,6 @@ const RUN_BYTES_MAX: usize = 64 << 20;
 /// value per key. Each run carries its own metadata row, so that a crash between two runs leaves
 /// a store that is right up to that row, and needs the rest of the log only.
 pub struct BulkLoad {
-    guard: Arc<StoreGuard>,
     instance: Arc<dyn Instance>,
     instance_id: InstanceId,
     run: Run,
@@ -24,6 +23,8 @@ pub struct BulkLoad {
     written: Option<StoreMetadata>,
     /// Lives as long as the load.
     token: Arc<()>,
+    // Last: who holds an engine holds the lock of its directory.
+    guard: Arc<StoreGuard>,
 }
 
 /// A finished load, to be given to [`LayeredStore::finish_load`](crate::LayeredStore::finish_load).

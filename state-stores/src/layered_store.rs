@@ -27,7 +27,6 @@ pub struct Attempt(pub u64);
 /// The writes of the commit interval that runs (the *active* layer) belong to the layer above.
 /// Dropping the store drops its layers: what was not applied comes back from the changelog.
 pub struct LayeredStore {
-    guard: Arc<StoreGuard>,
     database: Arc<Database>,
     incarnation: Incarnation,
     instance: Arc<dyn Instance>,
@@ -43,6 +42,8 @@ pub struct LayeredStore {
     notes: Option<StoreNotes>,
     /// Whether a bulk load lives.
     load: Weak<()>,
+    // Last: who holds an engine holds the lock of its directory.
+    guard: Arc<StoreGuard>,
 }
 
 struct Sealed {

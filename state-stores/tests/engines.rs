@@ -198,3 +198,64 @@ fn two_engines_of_one_name_are_refused() {
 fn names_are_those_of_directories() {
     Remote::default().supplier("../up");
 }
+
+/// Tells when it is dropped, and whether its directory could be opened by another one then.
+struct Guarded(Remote, std::path::PathBuf, Arc<RwLock<Vec<bool>>>);
+
+impl StorageEngine for Guarded {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.0.get(key)
+    }
+
+    fn scan(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        self.0.scan(range, direction, visit)
+    }
+
+    fn write(&self, batch: Batch<'_>) -> Result<(), EngineError> {
+        self.0.write(batch)
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.0.flush()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let opened = StateDirectory::open(StateDirectoryOptions::new(&self.1));
+        self.2.write().unwrap().push(opened.is_ok());
+    }
+}
+
+#[test]
+fn a_directory_stays_locked_until_its_engine_is_dropped() {
+    let disk = tempfile::tempdir().unwrap();
+    let drops = Arc::new(RwLock::new(Vec::new()));
+    let spec = StoreSpec::key_value("s");
+    for last in ["store", "job", "load", "directory"] {
+        let (path, told) = (disk.path().to_owned(), drops.clone());
+        let engine = EngineSupplier::new("guarded", move |_: &Path| {
+            Ok::<_, EngineError>(Guarded(Remote::default(), path.clone(), told.clone()))
+        });
+        let directory = open(disk.path(), &[("s", engine.into())]);
+        let mut store = directory.lease(TASK).unwrap().open_store(&spec).unwrap();
+        let load = store.bulk_load().unwrap();
+        match last {
+            "store" => drop((load, directory, store)),
+            "load" => drop((directory, store, load)),
+            "job" => {
+                drop((load, directory));
+                commit(&mut store, 1, vec![put(b"key", b"value")]);
+                let job = store.apply().unwrap();
+                drop((store, job.run()));
+            }
+            _ => drop((load, store, directory)),
+        }
+    }
+    assert_eq!(*drops.read().unwrap(), [false; 4], "somebody else could open the directory");
+}

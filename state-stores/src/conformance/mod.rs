@@ -69,7 +69,7 @@ pub enum Survives {
     /// The death of its process.
     Crash,
     /// The loss of power, as far as files that only grow can show it: of what was appended since
-    /// the last flush, any part of the end is missing.
+    /// the last flush, any part of the end is missing, or zeros.
     TornFiles,
 }
 

@@ -254,7 +254,8 @@ fn files(root: &Path) -> io::Result<BTreeMap<PathBuf, FileState>> {
     Ok(found)
 }
 
-/// Takes a part of what was appended to a file since it was `before`.
+/// Takes a part of what was appended to a file since it was `before`: the end is missing, or the
+/// file has its length, and zeros where the bytes have not arrived.
 fn tear(original: &Path, copy: &Path, before: &FileState, choices: &mut Choices) -> io::Result<()> {
     let Ok(now) = fs::metadata(original) else { return Ok(()) };
     // A file that was put in its place may be durable as a whole.
@@ -262,8 +263,10 @@ fn tear(original: &Path, copy: &Path, before: &FileState, choices: &mut Choices)
         return Ok(());
     }
     let appended = usize::try_from(now.len() - before.len).unwrap_or(usize::MAX);
-    let kept = choices.below(appended + 1) as u64;
-    fs::OpenOptions::new().write(true).open(copy)?.set_len(before.len + kept)
+    let kept = before.len + choices.below(appended + 1) as u64;
+    let file = fs::OpenOptions::new().write(true).open(copy)?;
+    file.set_len(kept)?;
+    if choices.one_in(2) { file.set_len(now.len()) } else { Ok(()) }
 }
 
 #[cfg(unix)]

@@ -137,6 +137,8 @@ enum Flaw {
     WritesRowsOneByOne,
     WritesOffsetsApart,
     GoesOnBehindATornBatch,
+    TrustsLengths,
+    LosesOneOfTwoWrites,
 }
 
 /// A log of batches, and all rows in memory.
@@ -170,7 +172,10 @@ impl Log {
     fn replay(&self, mut log: &[u8]) -> Option<u64> {
         let mut whole = 0;
         while let Some((batch, rest)) = take(log) {
-            let mut rows = batch;
+            let Some((sum, mut rows)) = batch.split_first_chunk() else { break };
+            if self.flaw != Flaw::TrustsLengths && *sum != checksum(rows) {
+                break;
+            }
             while let Some((key, after)) = take(rows) {
                 let (value, after) = take(after)?;
                 let (kind, value) = value.split_first()?;
@@ -188,7 +193,6 @@ impl Log {
         let mut rows = write(&self.rows);
         match value {
             Some(value) => rows.insert(key, value),
-            None if self.flaw == Flaw::ForgetsRemovals => None,
             None => rows.remove(&key),
         };
     }
@@ -207,19 +211,36 @@ impl Log {
 
     fn row(&self, key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
         let mut bytes = frame(key);
-        let value = match value {
-            Some([]) if self.flaw == Flaw::TakesEmptyForRemoved => None,
-            None if self.flaw == Flaw::ForgetsRemovalsInTheFile => return Vec::new(),
-            value => value,
-        };
+        if value.is_none() && self.flaw == Flaw::ForgetsRemovalsInTheFile {
+            return Vec::new();
+        }
         let kind = u8::from(value.is_some());
         bytes.extend(frame(&[&[kind], value.unwrap_or_default()].concat()));
         bytes
     }
 }
 
+/// A batch with what tells it from half a batch.
+fn framed_batch(rows: &[u8]) -> Vec<u8> {
+    frame(&[&checksum(rows)[..], rows].concat())
+}
+
+fn checksum(rows: &[u8]) -> [u8; 8] {
+    let step = |sum: u64, byte: &u8| sum.wrapping_mul(31).wrapping_add(u64::from(*byte));
+    rows.iter().fold(1, step).to_be_bytes()
+}
+
 fn frame(bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
+}
+
+fn put_all(all: &mut BTreeMap<Vec<u8>, Vec<u8>>, rows: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+    for (key, value) in rows {
+        match value {
+            Some(value) => all.insert(key, value),
+            None => all.remove(&key),
+        };
+    }
 }
 
 fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -274,21 +295,27 @@ impl StorageEngine for Log {
                 Flaw::CutsLargeValues => &value[..value.len() % 65_536],
                 _ => value,
             });
-            rows.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+            match value {
+                None if self.flaw == Flaw::ForgetsRemovals => {}
+                Some([]) if self.flaw == Flaw::TakesEmptyForRemoved => {
+                    rows.push((key.to_vec(), None));
+                }
+                value => rows.push((key.to_vec(), value.map(<[u8]>::to_vec))),
+            }
         }
         let mut log = Vec::new();
         for (index, (key, value)) in rows.iter().enumerate() {
             let row = self.row(key, value.as_deref());
             match self.flaw {
-                Flaw::WritesRowsOneByOne => log.extend(frame(&row)),
+                Flaw::WritesRowsOneByOne => log.extend(framed_batch(&row)),
                 Flaw::WritesOffsetsApart if index == 0 => {
-                    lock(&self.apart).write_all(&frame(&row))?;
+                    lock(&self.apart).write_all(&framed_batch(&row))?;
                 }
                 _ => log.extend(row),
             }
         }
         let one_by_one = self.flaw == Flaw::WritesRowsOneByOne;
-        let log = if one_by_one { log } else { frame(&log) };
+        let log = if one_by_one { log } else { framed_batch(&log) };
         if self.flaw == Flaw::ShowsBatchesRowByRow {
             self.append(&log)?;
             for (key, value) in rows {
@@ -297,18 +324,16 @@ impl StorageEngine for Log {
             }
             return Ok(());
         }
+        if self.flaw == Flaw::LosesOneOfTwoWrites {
+            let mut all = read(&self.rows).clone();
+            std::thread::yield_now();
+            put_all(&mut all, rows);
+            *write(&self.rows) = all;
+            return Ok(self.append(&log)?);
+        }
         let mut all = write(&self.rows);
         self.append(&log)?;
-        for (key, value) in rows {
-            match value {
-                Some(value) if value.is_empty() && self.flaw == Flaw::TakesEmptyForRemoved => {
-                    all.remove(&key)
-                }
-                Some(value) => all.insert(key, value),
-                None if self.flaw == Flaw::ForgetsRemovals => None,
-                None => all.remove(&key),
-            };
-        }
+        put_all(&mut all, rows);
         Ok(())
     }
 
@@ -366,6 +391,7 @@ fn wrong_writes_are_found() {
     assert_breaks(Flaw::EndsKeysAtZero, written);
     assert_breaks(Flaw::RemovesOneMore, written);
     assert_breaks(Flaw::ShowsBatchesRowByRow, "all of a batch or nothing");
+    assert_breaks(Flaw::LosesOneOfTwoWrites, written);
 }
 
 #[test]
@@ -380,7 +406,8 @@ fn rows_that_do_not_outlive_the_process_are_found() {
 fn halves_of_batches_are_found() {
     assert_breaks(Flaw::WritesRowsOneByOne, "after one of its writes");
     assert_breaks(Flaw::WritesOffsetsApart, "after one of its writes");
-    assert_breaks(Flaw::GoesOnBehindATornBatch, "it opens in what it left behind");
+    assert_breaks(Flaw::GoesOnBehindATornBatch, "what was flushed is there");
+    assert_breaks(Flaw::TrustsLengths, "it opens in what it left behind");
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// An engine tries again by itself what may succeed then. What it reports is shown, and ends the
-/// stream thread that needed it, with the task as it was last committed; a flush is tried again
-/// within a second. A state that cannot be read any more is an error of opening it, which names
+/// stream thread that needed it, with the task as it was last committed; a flush and a removal are
+/// tried again later. A state that cannot be read any more is an error of opening it, which names
 /// the directory, so that it can be removed; or the engine comes up empty.
 ///
 /// # Is mine right?
@@ -116,8 +116,9 @@ pub trait StorageEngine: Send + Sync {
 
     /// Gives the rows of `range` to `visit`, in the order of their keys or backwards, until there
     /// is none left or `visit` breaks. All are of one moment: of a batch that is written meanwhile
-    /// there is everything or nothing. `visit` calls no engine, and is quick; scans are cut into
-    /// short ones, so that a lock held for one is held briefly. The range is never empty
+    /// there is everything or nothing. `visit` calls no engine, and is quick; it breaks after some
+    /// hundred rows, so that a lock is held briefly, but for
+    /// [`approximate_len`](Self::approximate_len). The range is never empty
     /// ([`KeyRange::is_empty`]).
     ///
     /// # Errors
@@ -138,7 +139,7 @@ pub trait StorageEngine: Send + Sync {
     /// Makes durable what was written, at least by writes that had returned before this was called.
     ///
     /// # Errors
-    /// What the engine's storage says; it is tried again within a second.
+    /// What the engine's storage says; it is tried again later.
     fn flush(&self) -> Result<(), EngineError>;
 
     /// Removes the rows of `range`, which nobody needs any more: those of a store that was wiped or
@@ -153,7 +154,7 @@ pub trait StorageEngine: Send + Sync {
     }
 
     /// How many rows `range` has, roughly: what an application sees as a store's approximate
-    /// number of entries. Without an implementation they are counted.
+    /// number of entries. Without an implementation they are counted in one scan.
     ///
     /// # Errors
     /// What the engine's storage says.

@@ -1,13 +1,21 @@
 //! An application in a process of its own, to be killed.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::until;
+
+/// What such an application tells the test that started it: a line, also in its log.
+pub fn say(line: &str) {
+    tracing::info!("{line}");
+    let mut out = std::io::stdout().lock();
+    // A test that has gone away reads nothing more.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
 
 /// A child process whose output lines are collected. Killed when dropped.
 pub struct Application {

@@ -9,7 +9,7 @@ pub mod scenario;
 pub mod topics;
 pub mod torture;
 
-pub use application::Application;
+pub use application::{Application, say};
 pub use kafka::{Kafka, KafkaOptions};
 
 /// Waits for a condition.

@@ -3,31 +3,21 @@
 //! `docs/simulation.md`.
 #![allow(clippy::unwrap_used)]
 
+mod seeded;
+
 use std::time::Duration;
 
 use streams_dsl::KeyValueKind;
 use streams_dsl::prelude::*;
-use streams_test::{Compare, SeededSimulation, Simulation};
+use streams_test::{Compare, SeededSimulation};
+
+use self::seeded::numbers;
 
 /// More by `STREAMS_SIMULATION_SEEDS`: see docs/simulation.md.
 const SEEDS: std::ops::Range<u64> = 0..12;
 
-/// A simulation of what `describe` builds.
 fn simulated(describe: impl Fn(&StreamsBuilder) + 'static) -> SeededSimulation {
-    let topology = move || {
-        let builder = StreamsBuilder::new();
-        describe(&builder);
-        // What is emitted on close must not depend on how fast records come.
-        let config = StreamsConfig::new("simulated", "localhost:9092");
-        let interval = "__emit.interval.ms.kstreams.windowed.aggregation__";
-        builder.build_with(&config.set(interval, 0)).unwrap()
-    };
-    Simulation::of(topology).exactly_once().seeds(SEEDS)
-}
-
-/// Numbers under a few keys.
-fn numbers(count: i64, keys: i64) -> impl Iterator<Item = (String, i64)> {
-    (0..count).map(move |n| (format!("key-{}", n * n % keys), n))
+    seeded::simulated(SEEDS, describe)
 }
 
 /// I1, I3, I4: aggregates are exact, each update once.

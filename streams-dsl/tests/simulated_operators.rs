@@ -2,30 +2,20 @@
 //! the rarer ones with it.
 #![allow(clippy::unwrap_used)]
 
+mod seeded;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use streams_dsl::prelude::*;
-use streams_test::{Compare, SeededSimulation, Simulation};
+use streams_test::{Compare, SeededSimulation};
+
+use self::seeded::numbers;
 
 const SEEDS: std::ops::Range<u64> = 0..10;
 
-/// A simulation of what `describe` builds.
 fn simulated(describe: impl Fn(&StreamsBuilder) + 'static) -> SeededSimulation {
-    let topology = move || {
-        let builder = StreamsBuilder::new();
-        describe(&builder);
-        // What is emitted must not depend on how fast records come.
-        let config = StreamsConfig::new("simulated", "localhost:9092")
-            .set("__emit.interval.ms.kstreams.windowed.aggregation__", 0)
-            .set("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__", 0);
-        builder.build_with(&config).unwrap()
-    };
-    Simulation::of(topology).exactly_once().seeds(SEEDS)
-}
-
-fn numbers(count: i64, keys: i64) -> impl Iterator<Item = (String, i64)> {
-    (0..count).map(move |n| (format!("key-{}", n * n % keys), n))
+    seeded::simulated(SEEDS, describe)
 }
 
 fn ms(ms: u64) -> Duration {

@@ -1,8 +1,7 @@
 //! The application that the tests kill: counts records per key, from `words` to `counts`. Prints
 //! a line for each event that a test waits for. Configured by the environment (`STREAMS_..`).
 
-use std::io::Write;
-
+use integration_tests::say;
 use streams_dsl::prelude::*;
 
 const WORDS: Topic<String, String> = Topic::new("words");
@@ -23,10 +22,4 @@ async fn main() -> Result<(), BoxError> {
     KafkaStreams::run(builder.build()?, config).await?;
     say("ENDED");
     Ok(())
-}
-
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    // A test that has gone away reads nothing more.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -2,8 +2,7 @@
 //! from `orders` to `enriched`. Prints a line for each event that a test waits for. Configured by
 //! the environment (`STREAMS_..`).
 
-use std::io::Write;
-
+use integration_tests::say;
 use streams_dsl::prelude::*;
 
 #[tokio::main]
@@ -27,10 +26,4 @@ async fn main() -> Result<(), BoxError> {
     KafkaStreams::run(builder.build()?, config).await?;
     say("ENDED");
     Ok(())
-}
-
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    // A test that has gone away reads nothing more.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -5,11 +5,10 @@
 //!   seventh time;
 //! - `LEDGER_STALL_AT=Sealed:7:9000`: the thread to which that happens stands still for 9000 ms.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use integration_tests::ledger;
+use integration_tests::{ledger, say};
 use streams_core::runtime::CommitStep;
 use streams_dsl::prelude::*;
 use tracing_subscriber::EnvFilter;
@@ -71,11 +70,4 @@ impl FailPoint {
         // Wraps after the last one: it never comes again.
         format!("{step:?}") == self.step && self.left.fetch_sub(1, Ordering::Relaxed) == 1
     }
-}
-
-fn say(line: &str) {
-    tracing::info!("{line}");
-    let mut out = std::io::stdout().lock();
-    // A test that has gone away reads nothing more.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

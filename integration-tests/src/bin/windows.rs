@@ -2,9 +2,9 @@
 //! update; final counts of hopping windows; pairs of a join of streams; final sums of sessions. A
 //! number is its time, in steps of 10 ms from `BEGIN_MS` on. Configured by the environment (`STREAMS_..`).
 
-use std::io::Write;
 use std::time::Duration;
 
+use integration_tests::say;
 use streams_dsl::prelude::*;
 
 #[tokio::main]
@@ -68,10 +68,4 @@ fn begin_ms() -> i64 {
 
 fn parse(number: &str) -> i64 {
     number.parse().unwrap_or(-1)
-}
-
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    // A test that has gone away reads nothing more.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -23,7 +23,7 @@ use super::step::Next;
 use crate::client::{
     Admin, ClientError, ClientErrorKind, FetchSlot, FetchedBatch, Fetcher, TopicPartition, WakeRef,
 };
-use crate::config::{RestorePhase, RestoreProgress, StreamsEvent};
+use crate::config::{RestorePhase, RestoreProgress};
 use crate::error::StreamsError;
 use crate::record::Timestamp;
 use crate::task::{GlobalTask, TaskError};
@@ -295,7 +295,7 @@ impl GlobalPart {
             RequestReaction::Reset => {
                 let fed = &mut self.stores[store];
                 let reason = "its topic no longer has the offset it is at";
-                tell_rebuilt(fed.id, &fed.store, reason, &self.shared);
+                self.shared.tell_rebuilt(fed.id, &fed.store, reason);
                 fed.task.take().map_or(Ok(()), GlobalTask::wipe)?;
                 // Tasks are reading it: what is left of it must not be taken for all there is.
                 Err(StreamsError::Fatal {
@@ -383,12 +383,6 @@ impl FedStore {
             listener(&progress);
         }
     }
-}
-
-fn tell_rebuilt(task: TaskId, store: &str, reason: &str, shared: &InstanceShared) {
-    tracing::warn!(store, reason, "this global store is rebuilt from its topic");
-    let (store, reason) = (store.to_owned(), reason.to_owned());
-    shared.tell(&StreamsEvent::StoreRebuilt { task, store, reason });
 }
 
 fn read_error(error: ClientError, topic: &str, servers: &str) -> StreamsError {

@@ -148,6 +148,13 @@ impl InstanceShared {
         }
     }
 
+    /// Says that what is on disk of a store is not used.
+    pub(crate) fn tell_rebuilt(&self, task: TaskId, store: &str, reason: &str) {
+        tracing::warn!(%task, store, reason, "this store alone is rebuilt from its topic");
+        let (store, reason) = (store.to_owned(), reason.to_owned());
+        self.tell(&StreamsEvent::StoreRebuilt { task, store, reason });
+    }
+
     /// The state directory, while any part lives.
     pub(crate) fn directory(&self) -> Arc<StateDirectory> {
         let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);

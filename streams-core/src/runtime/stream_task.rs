@@ -67,8 +67,7 @@ pub(crate) struct TaskContext<'a> {
 impl StreamTask {
     /// Whether it reads what `plan` says: topics that match a pattern come and go.
     pub(crate) fn reads(&self, plan: &TaskPlan) -> bool {
-        let partitions = self.inputs.iter().map(|input| &input.plan.partition);
-        partitions.eq(plan.inputs.iter().map(|input| &input.partition))
+        plan.is_read_by(self.inputs.iter().map(|input| &input.plan))
     }
 
     /// Wires the processors and begins to read the inputs.

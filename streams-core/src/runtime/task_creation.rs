@@ -103,8 +103,7 @@ impl TaskCreation {
 
     /// Whether its task will read what `plan` says.
     pub(crate) fn reads(&self, plan: &TaskPlan) -> bool {
-        let partitions = self.plan.inputs.iter().map(|input| &input.partition);
-        partitions.eq(plan.inputs.iter().map(|input| &input.partition))
+        plan.is_read_by(self.plan.inputs.iter())
     }
 
     /// Whether its stores are with the restorer.

@@ -49,4 +49,9 @@ impl TaskPlan {
         });
         Self { id, inputs: inputs.collect(), stores: topology.stores(id.subtopology) }
     }
+
+    /// Whether these are its inputs, in its order.
+    pub(crate) fn is_read_by<'a>(&self, inputs: impl Iterator<Item = &'a PlannedInput>) -> bool {
+        inputs.map(|input| &input.partition).eq(self.inputs.iter().map(|input| &input.partition))
+    }
 }

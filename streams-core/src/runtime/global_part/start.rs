@@ -10,7 +10,7 @@ use super::super::asked::Asked;
 use super::super::instance::InstanceShared;
 use super::super::local_state::misfit;
 use super::super::reaction_table::{Request, RequestReaction, request_reaction};
-use super::{state_error, tell_rebuilt};
+use super::state_error;
 use crate::client::{
     Admin, ClientError, ClientErrorKind, OffsetSpec, TopicDescription, TopicPartition,
 };
@@ -189,7 +189,7 @@ impl Start {
             let local = layers.metadata();
             if let Some(reason) = local.and_then(|m| reason(m, &topic, &extents, wall_ms)) {
                 let id = TaskId::global(fed.subtopology);
-                tell_rebuilt(id, &layers.spec().name, reason, shared);
+                shared.tell_rebuilt(id, &layers.spec().name, reason);
                 layers.wipe().map_err(state_error)?;
             }
             let mut positions = layers.metadata().map(global_positions).unwrap_or_default();
@@ -256,7 +256,7 @@ fn open_store(
     match storage.open_store(declaration.spec()) {
         Err(error @ StateError::Incompatible { .. }) => {
             let id = TaskId::global(fed.subtopology);
-            tell_rebuilt(id, declaration.name(), &error.to_string(), shared);
+            shared.tell_rebuilt(id, declaration.name(), &error.to_string());
             storage.wipe_store(declaration.spec())?;
             storage.open_store(declaration.spec())
         }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::InputPosition;
 use super::questions::Extent;
 use crate::client::TopicPartition;
-use crate::config::StreamsEvent;
 use crate::runtime::instance::InstanceShared;
 use crate::runtime::local_state::misfit;
 use crate::runtime::restorer::StoreRestore;
@@ -49,7 +48,7 @@ impl StoreInCreation {
     ) -> Result<Self, StateError> {
         let store = match storage.open_store(declaration.spec()) {
             Err(error @ StateError::Incompatible { .. }) => {
-                tell_rebuilt(task, declaration.name(), &error.to_string(), shared);
+                shared.tell_rebuilt(task, declaration.name(), &error.to_string());
                 storage
                     .wipe_store(declaration.spec())
                     .and_then(|()| storage.open_store(declaration.spec()))
@@ -99,7 +98,7 @@ impl StoreInCreation {
         reason: &str,
         shared: &InstanceShared,
     ) -> Result<(), StateError> {
-        tell_rebuilt(self.task, self.declaration.name(), reason, shared);
+        shared.tell_rebuilt(self.task, self.declaration.name(), reason);
         self.store.as_mut().map_or(Ok(()), LayeredStore::wipe)
     }
 
@@ -131,10 +130,4 @@ impl StoreInCreation {
         };
         Some((restore, store))
     }
-}
-
-fn tell_rebuilt(task: TaskId, store: &str, reason: &str, shared: &InstanceShared) {
-    tracing::warn!(%task, store, reason, "this store alone is rebuilt from its changelog");
-    let (store, reason) = (store.to_owned(), reason.to_owned());
-    shared.tell(&StreamsEvent::StoreRebuilt { task, store, reason });
 }

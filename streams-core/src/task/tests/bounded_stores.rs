@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::Driver;
-use super::segmented_stores::{Life, Machine, Observed, driver, life};
+use super::machine::{Life, Machine, Observed, driver, life};
 use crate::processor::{ProcessorContext, process_fn};
 use crate::stores::{KeyValueStore, LruStore, StoreBuilder, Stores};
 use crate::topology::{Node, Topology};

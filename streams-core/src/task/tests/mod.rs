@@ -4,6 +4,7 @@
 mod arena;
 mod bounded_stores;
 mod errors;
+mod machine;
 mod positions;
 mod segmented_stores;
 mod sinks;

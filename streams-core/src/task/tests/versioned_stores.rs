@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::at;
-use super::segmented_stores::{KEYS, Life, Machine, Observed, driver, life, on_disk};
+use super::machine::{KEYS, Life, Machine, Observed, driver, life, on_disk};
 use crate::stores::{StoreBuilder, Stores, VersionedRecord, VersionedStore, Written};
 
 type Versions = VersionedStore<String, u32>;

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streams_core::StreamsConfig;
+use streams_core::client::{ClientError, ClientErrorKind};
 use streams_core::config::State;
 use streams_core::time::Instant;
 use streams_test::embedded::{Fault, FaultPlan, Operation, Step};
 use streams_test::{EmbeddedCluster, InstanceId, Simulation, for_each_seed};
 
 use common::{
-    CHANGELOG, INPUT, OUTPUT, PARTITIONS, Seen, WORDS, Written, end, is_drained, positions, table,
-    topology,
+    CHANGELOG, INPUT, OUTPUT, PARTITIONS, REPARTITION, Seen, WORDS, Written, end, is_drained,
+    positions, table, topology,
 };
 
 /// For a session, a rebalance and a restore or two.
@@ -39,8 +40,12 @@ struct Application {
 
 impl Application {
     fn new(seed: u64) -> Self {
+        Self::with(config(seed), seed)
+    }
+
+    fn with(config: StreamsConfig, seed: u64) -> Self {
         common::show_logs();
-        let mut simulation = Simulation::new(topology(), config(seed), seed);
+        let mut simulation = Simulation::new(topology(), config, seed);
         simulation.cluster().create_topic(INPUT, PARTITIONS).unwrap();
         simulation.cluster().create_topic(OUTPUT, PARTITIONS).unwrap();
         let instances = std::array::from_fn(|_| simulation.start_instance());
@@ -165,22 +170,73 @@ fn counts_go_on_from_changelogs_and_after_an_orderly_stop() {
     });
 }
 
-/// The first records of changelogs are on their way for that long.
-struct LateChangelog {
+/// What is sent to changelogs is late; or, but for that of partition 1, it fails.
+struct ChangelogTrouble {
     late: Duration,
+    failure: Option<ClientError>,
+    heartbeats_are_lost: bool,
+    /// A record is late.
     sent: AtomicBool,
 }
 
-impl FaultPlan for LateChangelog {
+impl ChangelogTrouble {
+    fn late(late: Duration) -> Self {
+        let sent = AtomicBool::new(false);
+        Self { late, failure: None, heartbeats_are_lost: false, sent }
+    }
+
+    fn or_failing(late: Duration, kind: ClientErrorKind) -> Self {
+        let failure = Some(ClientError::new(kind, "failed on purpose"));
+        Self { failure, ..Self::late(late) }
+    }
+}
+
+impl FaultPlan for ChangelogTrouble {
     fn decide(&self, operation: &Operation<'_>, now: Instant) -> Fault {
-        let changelog = operation.partition.is_some_and(|(topic, _)| topic == CHANGELOG);
-        if operation.step == Step::Produce && changelog {
-            self.sent.store(true, Ordering::SeqCst);
-            Fault::Delay(now + self.late)
-        } else {
-            Fault::None
+        match (operation.step, operation.partition, &self.failure) {
+            (Step::Produce, Some((CHANGELOG, 0)), Some(failure)) => Fault::Fail(failure.clone()),
+            (Step::Produce, Some((CHANGELOG, _)), _) => {
+                self.sent.store(true, Ordering::SeqCst);
+                Fault::Delay(now + self.late)
+            }
+            (Step::Heartbeat, ..) if self.heartbeats_are_lost => Fault::LoseRequest,
+            _ => Fault::None,
         }
     }
+}
+
+/// One instance has all tasks, and something under way to a changelog. Then the faults have ended.
+fn one_has_sent(app: &mut Application, trouble: ChangelogTrouble) {
+    let [_, second, third] = app.instances;
+    app.write(60);
+    app.run_until_settled();
+    app.simulation.kill(second);
+    app.simulation.kill(third);
+    app.simulation.run_for(Duration::from_secs(30));
+    let trouble = Arc::new(trouble);
+    app.cluster().set_faults(Some(trouble.clone()));
+    if trouble.heartbeats_are_lost {
+        // Most of a session of 20 s.
+        app.simulation.run_for(Duration::from_secs(15));
+    }
+    // Whoever reads the input commits at once, which is as good as a heartbeat.
+    for word in 0..WORDS {
+        app.written.write_to(REPARTITION, app.simulation.cluster(), word);
+    }
+    let limit = app.simulation.now() + Duration::from_secs(5);
+    while !trouble.sent.load(Ordering::SeqCst) && app.simulation.now() < limit {
+        assert!(app.simulation.step());
+    }
+}
+
+/// The others take the tasks over, and what was sent before has time to arrive.
+fn others_go_on(app: &mut Application) {
+    let [_, second, third] = app.instances;
+    app.cluster().set_faults(None);
+    app.write(20);
+    app.simulation.restart(second);
+    app.simulation.restart(third);
+    app.simulation.run_for(Duration::from_secs(30));
 }
 
 /// Nobody fences a record without a transaction: one that waited in its client until the session
@@ -189,26 +245,68 @@ impl FaultPlan for LateChangelog {
 fn a_record_that_comes_later_than_its_session_is_not_written() {
     for_each_seed(0..20, |seed| {
         let mut app = Application::new(seed);
-        let [first, second, third] = app.instances;
-        app.write(60);
+        one_has_sent(&mut app, ChangelogTrouble::late(Duration::from_secs(9)));
+        app.simulation.freeze(app.instances[0]);
+        others_go_on(&mut app);
+        app.simulation.thaw(app.instances[0]);
         app.run_until_settled();
-        app.simulation.kill(second);
-        app.simulation.kill(third);
-        app.simulation.run_for(Duration::from_secs(10));
-        let late = LateChangelog { late: Duration::from_secs(9), sent: AtomicBool::new(false) };
-        let late = Arc::new(late);
-        app.cluster().set_faults(Some(late.clone()));
+        app.check();
+    });
+}
+
+/// What is left of the session when heartbeats are not answered is too short for a record that is
+/// late, though not too late for its client.
+#[test]
+fn nothing_is_written_when_the_session_may_end_before_it_arrives() {
+    for_each_seed(0..20, |seed| {
+        let config = config(seed).set("session.timeout.ms", 20_000);
+        let mut app = Application::with(config, seed);
+        let mut trouble = ChangelogTrouble::late(Duration::from_secs(9));
+        trouble.heartbeats_are_lost = true;
+        one_has_sent(&mut app, trouble);
+        app.simulation.freeze(app.instances[0]);
+        others_go_on(&mut app);
+        app.simulation.thaw(app.instances[0]);
+        app.run_until_settled();
+        app.check();
+    });
+}
+
+/// A commit fails in one record while another is under way, and with it ends what a task waited
+/// for that is to be handed over: not before that record has arrived.
+#[test]
+fn a_task_is_not_handed_over_with_records_under_way() {
+    for_each_seed(0..100, |seed| {
+        let mut app = Application::new(seed);
+        let late = Duration::from_millis(2_400);
+        let trouble = ChangelogTrouble::or_failing(late, ClientErrorKind::Retriable);
+        one_has_sent(&mut app, trouble);
+        app.simulation.restart(app.instances[1]);
+        app.simulation.run_for(Duration::from_millis(1_000 + 2 * seed));
+        app.cluster().set_faults(None);
         app.write(20);
-        while !late.sent.load(Ordering::SeqCst) {
+        app.simulation.restart(app.instances[2]);
+        app.run_until_settled();
+        app.check();
+    });
+}
+
+/// A thread that fails leaves the group, so that the others need not wait for its session; but not
+/// with records under way.
+#[test]
+fn a_failed_thread_does_not_leave_with_records_under_way() {
+    for_each_seed(0..20, |seed| {
+        let mut app = Application::new(seed);
+        let late = Duration::from_millis(2_400);
+        let trouble = ChangelogTrouble::or_failing(late, ClientErrorKind::RecordTooLarge);
+        one_has_sent(&mut app, trouble);
+        let first = app.instances[0];
+        while app.simulation.take_failure(first).is_none() {
             assert!(app.simulation.step());
         }
-        app.cluster().set_faults(None);
-        app.simulation.freeze(first);
-        app.write(20);
-        app.simulation.restart(second);
-        app.simulation.restart(third);
-        app.simulation.run_for(Duration::from_secs(20));
-        app.simulation.thaw(first);
+        others_go_on(&mut app);
+        app.simulation.kill(first);
+        app.simulation.restart(first);
         app.run_until_settled();
         app.check();
     });

@@ -81,10 +81,15 @@ pub struct Written {
 impl Written {
     /// Writes one record of a word.
     pub fn write(&mut self, cluster: &EmbeddedCluster, word: u64) {
+        self.write_to(INPUT, cluster, word);
+    }
+
+    /// To the input, or where its records go from there.
+    pub fn write_to(&mut self, topic: &str, cluster: &EmbeddedCluster, word: u64) {
         let number = self.next;
         self.next += 1;
         let key = format!("word-{word}");
-        append(cluster, INPUT, &key, &number.to_string());
+        append(cluster, topic, &key, &number.to_string());
         self.numbers.entry(key).or_default().insert(number);
     }
 }

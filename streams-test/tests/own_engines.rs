@@ -185,3 +185,25 @@ async fn nothing_is_lost_or_counted_twice_when_the_engine_fails() {
     until("they are counted after a restart", || total(&cluster) == words + 100).await;
     streams.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_engine_that_does_not_open_ends_the_application_with_its_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = EmbeddedCluster::new();
+    cluster.create_topic("words", 2).unwrap();
+    cluster.create_topic("counts-out", 2).unwrap();
+    let never = EngineSupplier::new("never", |_: &Path| Err::<Remote, _>("a damaged page"));
+    let config = StreamsConfig::new("app", "embedded")
+        .client(Arc::new(cluster))
+        .state_dir(dir.path())
+        .engine(never);
+    let streams = KafkaStreams::start(topology(), config).await.unwrap();
+    let ended = streams.run_until(std::future::pending::<()>());
+    let ended = tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it hangs");
+    let error = format!("{:?}", ended.unwrap_err());
+    assert!(
+        error.contains("cannot open (never in ") && error.contains("a damaged page"),
+        "{error}"
+    );
+    assert!(error.contains("engine-never") && error.contains("remove that directory"), "{error}");
+}

@@ -1,4 +1,4 @@
-//! Whether an engine keeps what [`StorageEngine`](crate::StorageEngine) promises: one line in a
+//! Whether an engine keeps what [`StorageEngine`] promises: one line in a
 //! test of whoever wrote it.
 //!
 //! ```no_run

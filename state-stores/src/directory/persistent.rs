@@ -11,6 +11,10 @@ use crate::engine::{
 use crate::sync::lock;
 use crate::{StateDirectoryOptions, StateError};
 
+const ROCKSDB_DIRECTORY: &str = "db";
+/// Of the directories of other engines, before their names.
+const CUSTOM_PREFIX: &str = "engine-";
+
 /// Where persistent stores keep their rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EngineKind {
@@ -64,7 +68,26 @@ impl Persistent {
         for (store, engine) in &options.engine_of_store {
             of_store.insert(store.clone(), place_of(&mut places, engine, options, ingest)?);
         }
-        Ok(Self { places, of_store })
+        let new = Self { places, of_store };
+        for path in new.left_behind(&options.path) {
+            tracing::warn!(
+                path = %path.display(),
+                "no store uses the engine of this directory any more: what lies there may be removed"
+            );
+        }
+        Ok(new)
+    }
+
+    /// The directories of engines below `root` that no store uses.
+    fn left_behind(&self, root: &Path) -> Vec<PathBuf> {
+        let used: Vec<_> = self.places.iter().filter_map(Place::path).collect();
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let is_engine = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            path.is_dir() && (name == ROCKSDB_DIRECTORY || name.starts_with(CUSTOM_PREFIX))
+        };
+        let engines = entries.map(|entry| entry.path()).filter(is_engine);
+        engines.filter(|path| !used.contains(&path.as_path())).collect()
     }
 
     /// Memory for all stores; what is flushed survives a crash.
@@ -112,6 +135,14 @@ impl Persistent {
 }
 
 impl Place {
+    fn path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Memory(_) => None,
+            Source::RocksDb(options) => Some(&options.path),
+            Source::Custom(_, path) => Some(path),
+        }
+    }
+
     fn exists(&self) -> bool {
         match &self.source {
             Source::Memory(_) => false,
@@ -148,12 +179,12 @@ fn place_of(
     let source = match engine {
         EngineKind::Memory => Source::Memory(MemoryKind::Volatile),
         EngineKind::RocksDb => Source::RocksDb(RocksOptions {
-            path: options.path.join("db"),
+            path: options.path.join(ROCKSDB_DIRECTORY),
             ingest: ingest.to_owned(),
             memory_budget_bytes: options.memory_budget_bytes,
         }),
         EngineKind::Custom(supplier) => {
-            let path = options.path.join(format!("engine-{}", supplier.name()));
+            let path = options.path.join(format!("{CUSTOM_PREFIX}{}", supplier.name()));
             let same =
                 |place: &Place| matches!(&place.source, Source::Custom(_, other) if *other == path);
             if places.iter().any(same) {
@@ -164,4 +195,35 @@ fn place_of(
     };
     places.push(Place { engine: engine.clone(), source, database: Mutex::default() });
     Ok(places.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn engines_that_no_store_uses_are_known() {
+        let disk = tempfile::tempdir().unwrap();
+        for directory in ["db", "engine-old", "engine-new", "ingest", "other"] {
+            std::fs::create_dir(disk.path().join(directory)).unwrap();
+        }
+        let mut options = StateDirectoryOptions::new(disk.path());
+        let left_behind = |options: &StateDirectoryOptions| {
+            let persistent = Persistent::new(options, disk.path()).unwrap();
+            let mut found = persistent.left_behind(disk.path());
+            found.sort();
+            found
+        };
+        let of =
+            |names: &[&str]| names.iter().map(|name| disk.path().join(name)).collect::<Vec<_>>();
+        assert_eq!(left_behind(&options), of(&["engine-new", "engine-old"]));
+        let new =
+            EngineSupplier::new("new", |_| Err::<Arc<dyn crate::StorageEngine>, _>("not opened"));
+        options.engine_of_store.insert("s".to_owned(), new.clone().into());
+        assert_eq!(left_behind(&options), of(&["engine-old"]));
+        options.engine = new.into();
+        assert_eq!(left_behind(&options), of(&["db", "engine-old"]));
+    }
 }

@@ -42,8 +42,8 @@ pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// An engine tries again by itself what may succeed then. What it reports is shown, and ends the
-/// stream thread that needed it, with the task as it was last committed; a flush and a removal are
-/// tried again later. A state that cannot be read any more is an error of opening it, which names
+/// stream thread that needed it, with the task as it was last committed; a flush is tried again
+/// later. A state that cannot be read any more is an error of opening it, which names
 /// the directory, so that it can be removed; or the engine comes up empty.
 ///
 /// # Is mine right?
@@ -148,7 +148,7 @@ pub trait StorageEngine: Send + Sync {
     /// writes; an engine that can drop whole ranges or files does better.
     ///
     /// # Errors
-    /// What the engine's storage says; it is tried again.
+    /// What the engine's storage says; the rows are removed later.
     fn remove(&self, range: &KeyRange) -> Result<(), EngineError> {
         remove_by_writes(self, range)
     }
@@ -287,8 +287,8 @@ struct Supplier {
 
 impl EngineSupplier {
     /// An engine that `open` opens, or makes, in a directory of its own. The directory exists, has
-    /// the `name` in its own, and is nobody else's: `open` is not called again before the engine
-    /// has been dropped.
+    /// the `name` in its own, and is nobody else's: `open` is not called for it again before the
+    /// engine has been dropped.
     ///
     /// # Panics
     /// If the name is not made of 1 to 100 letters, digits, `-` and `_`.

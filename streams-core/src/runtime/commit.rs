@@ -191,7 +191,6 @@ impl StreamThread {
                     return self.flush_failed(commit, error, now);
                 }
                 tracing::debug!("everything is acknowledged");
-                self.records_arrived();
                 self.reached(CommitStep::Flushed);
                 commit.stage = CommitStage::Due(now);
             }

@@ -93,3 +93,26 @@ async fn a_topic_that_comes_later_is_read() {
     wait_for(&cluster, &[("ann", 2), ("bob", 2)]).await;
     streams.close().await.unwrap();
 }
+
+/// Nobody can say whose the records are: as in Kafka Streams, it is an error once there is such a topic.
+#[tokio::test]
+async fn a_topic_that_two_patterns_match_ends_the_application() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = EmbeddedCluster::new();
+    for topic in ["orders-us", "returns-eu", "out", "orders-eu"] {
+        cluster.create_topic(topic, 1).unwrap();
+    }
+    let builder = StreamsBuilder::new();
+    for pattern in ["orders-.*", ".*-eu"] {
+        builder.stream::<String, i64>(Topics::pattern(pattern)).to("out");
+    }
+    let config = StreamsConfig::new("app", "embedded")
+        .client(Arc::new(cluster.clone()))
+        .state_dir(dir.path());
+    let streams = KafkaStreams::start(builder.build().unwrap(), config).await.unwrap();
+    let ended = streams.run_until(std::future::pending::<()>());
+    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap();
+    let error = format!("{:?}", ended.unwrap_err());
+    let expected = "topic orders-eu matches more than one pattern, `orders-.*` and `.*-eu`";
+    assert!(error.contains(expected), "{error}");
+}

@@ -29,6 +29,18 @@ pub enum PlanError {
     /// Users' topics that are read do not exist.
     #[error("missing source topics: {}: create them, then start the application again", list(.0))]
     MissingSourceTopics(BTreeSet<Arc<str>>),
+    /// More than one source could read a topic.
+    #[error(
+        "topic {topic} matches more than one pattern, `{}`: change them, so that one source reads \
+         it",
+        .patterns.join("` and `")
+    )]
+    MatchedTwice {
+        /// Its name.
+        topic: Arc<str>,
+        /// Those that match it.
+        patterns: Vec<String>,
+    },
     /// Topics whose records meet in one task have different partition counts.
     #[error(
         "topics that are joined or merged by key need equally many partitions, but sub-topology \
@@ -285,7 +297,7 @@ mod tests {
     }
 
     fn topology(subtopologies: Vec<SubtopologyTopics>) -> GroupTopology {
-        GroupTopology { subtopologies }
+        GroupTopology { subtopologies, ..GroupTopology::default() }
     }
 
     #[test]

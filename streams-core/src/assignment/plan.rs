@@ -12,6 +12,8 @@ pub struct GroupTopology {
     /// In ascending order of their number. Numbers need not be dense: sub-topologies without
     /// tasks (global stores) take a number but do not appear here.
     pub subtopologies: Vec<SubtopologyTopics>,
+    /// The topics of global stores, which no pattern of the others means.
+    pub global_topics: BTreeSet<Arc<str>>,
 }
 
 /// The topics that the tasks of one sub-topology touch. Topics have the names that the broker

@@ -1,13 +1,12 @@
 //! Which topics a source reads that names them by a regular expression.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use regex::Regex;
 
-use super::partition_counts::{internal_topics, source_topics};
-use super::plan::GroupTopology;
+use super::partition_counts::{PlanError, internal_topics, source_topics};
+use super::plan::{GroupTopology, SubtopologyTopics};
 
 /// A regular expression over whole topic names.
 #[derive(Clone)]
@@ -45,19 +44,54 @@ impl GroupTopology {
     /// The same with the topics among `existing` that its patterns match. What another source
     /// reads by name, and topics of the application's own, are left out.
     #[must_use]
-    pub fn resolved<'a>(&self, existing: impl Iterator<Item = &'a Arc<str>> + Clone) -> Self {
+    pub fn resolved<'a>(&self, existing: impl Iterator<Item = &'a Arc<str>>) -> Self {
         if !self.has_patterns() {
             return self.clone();
         }
-        let mut taken: BTreeSet<_> = source_topics(self).into_iter().cloned().collect();
-        taken.extend(internal_topics(self).into_keys().cloned());
         let mut resolved = self.clone();
-        for sub in &mut resolved.subtopologies {
-            let is_meant = |topic: &&Arc<str>| sub.patterns.iter().any(|p| p.matches(topic));
-            let free = existing.clone().filter(|topic| !taken.contains(*topic));
-            sub.source_topics.extend(free.filter(is_meant).cloned());
+        for topic in self.unnamed(existing) {
+            let is_meant = |sub: &&mut SubtopologyTopics| sub.means(topic).next().is_some();
+            if let Some(sub) = resolved.subtopologies.iter_mut().find(is_meant) {
+                sub.source_topics.insert(topic.clone());
+            }
         }
         resolved
+    }
+
+    /// A topic that more than one pattern matches: it is not clear which source is to read it.
+    ///
+    /// # Errors
+    /// [`PlanError::MatchedTwice`].
+    pub fn check_patterns<'a>(
+        &self,
+        existing: impl Iterator<Item = &'a Arc<str>>,
+    ) -> Result<(), PlanError> {
+        for topic in self.unnamed(existing) {
+            let matching = self.subtopologies.iter().flat_map(|sub| sub.means(topic));
+            let patterns: Vec<_> = matching.map(|pattern| pattern.as_str().to_owned()).collect();
+            if patterns.len() > 1 {
+                return Err(PlanError::MatchedTwice { topic: topic.clone(), patterns });
+            }
+        }
+        Ok(())
+    }
+
+    /// What no source reads by name, and is none of the application's own.
+    fn unnamed<'a>(
+        &self,
+        existing: impl Iterator<Item = &'a Arc<str>>,
+    ) -> impl Iterator<Item = &'a Arc<str>> {
+        let mut named = source_topics(self);
+        named.extend(internal_topics(self).into_keys());
+        named.extend(&self.global_topics);
+        existing.filter(move |topic| !named.contains(*topic))
+    }
+}
+
+impl SubtopologyTopics {
+    /// The patterns that match a topic.
+    fn means(&self, topic: &str) -> impl Iterator<Item = &TopicPattern> {
+        self.patterns.iter().filter(move |pattern| pattern.matches(topic))
     }
 }
 
@@ -85,8 +119,10 @@ impl fmt::Display for TopicPattern {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::assignment::{InternalTopic, SubtopologyTopics};
+    use crate::assignment::InternalTopic;
 
     #[test]
     fn a_pattern_matches_whole_names() {
@@ -105,8 +141,10 @@ mod tests {
             source_topics: names(topics),
             ..SubtopologyTopics::default()
         };
-        let mut topology =
-            GroupTopology { subtopologies: vec![sub(0, &["orders-us"]), sub(1, &[])] };
+        let mut topology = GroupTopology {
+            subtopologies: vec![sub(0, &["orders-us"]), sub(1, &[])],
+            ..GroupTopology::default()
+        };
         topology.subtopologies[0]
             .changelogs
             .insert("orders-app-store-changelog".into(), InternalTopic::default());
@@ -116,5 +154,23 @@ mod tests {
         let resolved = topology.resolved(existing.iter());
         assert_eq!(resolved.subtopologies[0], topology.subtopologies[0]);
         assert_eq!(resolved.subtopologies[1].source_topics, names(&["orders-eu"]));
+        assert_eq!(topology.check_patterns(existing.iter()), Ok(()));
+        topology.global_topics = names(&["orders-eu"]);
+        assert_eq!(topology.resolved(existing.iter()), topology);
+    }
+
+    #[test]
+    fn a_topic_that_two_patterns_match_is_a_mistake() {
+        let patterns = ["orders-.*", ".*-eu", ".*-asia"].map(|p| TopicPattern::new(p).unwrap());
+        let sub = SubtopologyTopics { patterns: patterns.to_vec(), ..Default::default() };
+        let topology = GroupTopology { subtopologies: vec![sub], ..GroupTopology::default() };
+        let check = |topic: &str| topology.check_patterns([&Arc::from(topic)].into_iter());
+        assert_eq!(check("orders-us"), Ok(()));
+        assert_eq!(check("returns-eu"), Ok(()));
+        assert_eq!(
+            check("orders-eu").unwrap_err().to_string(),
+            "topic orders-eu matches more than one pattern, `orders-.*` and `.*-eu`: change them, \
+             so that one source reads it"
+        );
     }
 }

@@ -133,6 +133,7 @@ impl LeaderRound {
                 return Ok(Some(LeaderProgress::Waiting));
             };
             let topics = answer.map_err(|e| setback("list topics", &e))?;
+            self.declared.check_patterns(topics.iter())?;
             self.topology = Arc::new(self.declared.resolved(topics.iter()));
         }
         self.work = Work::Describe(None);
@@ -252,6 +253,7 @@ impl From<PlanError> for Setback {
     fn from(error: PlanError) -> Self {
         let code = match error {
             PlanError::MissingSourceTopics(_) => AssignmentError::MissingSourceTopics,
+            PlanError::MatchedTwice { .. } => AssignmentError::LeaderFailed,
             PlanError::WrongInternalCount(_) => AssignmentError::InternalTopics,
             PlanError::NotCopartitioned { .. } | PlanError::Undetermined(_) => {
                 AssignmentError::PartitionCounts

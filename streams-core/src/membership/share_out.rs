@@ -188,7 +188,7 @@ mod tests {
             changelogs: BTreeMap::from([("log".into(), Default::default())]),
             ..SubtopologyTopics::default()
         };
-        GroupTopology { subtopologies: vec![sub] }
+        GroupTopology { subtopologies: vec![sub], ..GroupTopology::default() }
     }
 
     fn plan() -> PartitionPlan {

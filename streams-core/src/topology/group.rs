@@ -38,13 +38,13 @@ impl Topology {
         settings: &InternalTopicSettings,
     ) -> GroupTopology {
         let graph = self.graph();
-        let subtopologies = graph
-            .subtopologies
-            .iter()
-            .filter(|sub| !sub.is_global)
-            .map(|sub| topics_of(graph, sub, application_id, settings))
-            .collect();
-        GroupTopology { subtopologies }
+        let topics = |sub| topics_of(graph, sub, application_id, settings);
+        let (global, own): (Vec<_>, Vec<_>) =
+            graph.subtopologies.iter().partition(|sub| sub.is_global);
+        GroupTopology {
+            subtopologies: own.into_iter().map(topics).collect(),
+            global_topics: global.into_iter().flat_map(|sub| topics(sub).source_topics).collect(),
+        }
     }
 }
 

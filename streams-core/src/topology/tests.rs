@@ -1,6 +1,7 @@
 //! Descriptions, sub-topologies, group plans, and mistakes.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{InternalTopicSettings, Node, Produced, Topology, TopologyBuilder, TopologyError};
@@ -240,4 +241,33 @@ fn a_pattern_reads_what_no_other_source_names() {
     assert_eq!(read(0), ["app-orders-eu".into(), "orders-asia".into()]);
     assert_eq!(read(1), ["orders-us".into()]);
     assert_eq!(topology.offset_reset("orders-asia", "app"), None);
+}
+
+/// What the group hands out, tasks read.
+#[test]
+fn the_group_knows_the_same_topics_of_a_pattern_as_its_tasks() {
+    let mut builder = Topology::builder();
+    let some: Text = builder.add_source("some", super::Topics::pattern("(app-)?.*-eu"));
+    let one: Text = builder.add_source("one", "orders-eu");
+    pass(&mut builder, "count", &[&some], Stores::key_value::<String, i64>("store-eu"));
+    pass(&mut builder, "other", &[&one], ());
+    let names = Stores::key_value::<String, String>("names");
+    builder.add_global_store("names", "names-eu", "put", names, |_, _| {
+        process_fn(
+            (),
+            Arc::new(|(): &(), _: String, _: String, _: &mut ProcessorContext<'_, (), ()>| Ok(())),
+        )
+    });
+    let topology = builder.build().unwrap();
+    let existing = ["orders-eu", "names-eu", "returns-eu", "app-store-eu-changelog", "app-x-eu"];
+    let counts = existing.iter().map(|topic| (Arc::from(*topic), 1)).collect::<BTreeMap<_, _>>();
+    let group = topology.group_topology("app", &Default::default()).resolved(counts.keys());
+    let read: Vec<_> = group
+        .subtopologies
+        .iter()
+        .map(|sub| topology.topics_among(sub.subtopology, "app", &counts))
+        .collect();
+    let known = group.subtopologies.iter().map(|sub| Vec::from_iter(sub.source_topics.clone()));
+    assert_eq!(read, known.collect::<Vec<_>>());
+    assert_eq!(read[0], ["app-x-eu".into(), "returns-eu".into()]);
 }

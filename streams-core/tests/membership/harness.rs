@@ -35,7 +35,7 @@ pub(crate) fn topology() -> GroupTopology {
         changelogs: internal("app-counts-changelog"),
         ..SubtopologyTopics::default()
     };
-    GroupTopology { subtopologies: vec![reading, counting] }
+    GroupTopology { subtopologies: vec![reading, counting], ..GroupTopology::default() }
 }
 
 pub(crate) fn all_tasks() -> BTreeSet<TaskId> {

@@ -5,7 +5,7 @@ use streams_core::StreamsConfig;
 use crate::Result;
 use crate::input::Keys;
 use crate::measure::Sample;
-use crate::{floor, latency, many_tasks, micro, restart, start_up, streams};
+use crate::{floor, latency, lookups, many_tasks, micro, restart, start_up, streams};
 
 /// One row of the table.
 #[derive(Clone, Copy)]
@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Restart,
     ManyTasks,
     Micro,
+    /// Lookups in tables, without Kafka.
+    Lookups,
 }
 
 /// What is promised, and how often it is kept.
@@ -229,6 +231,7 @@ pub(crate) const ALL: &[Case] = &[
         &[],
     ),
     case("micro", "a task driven on records in memory", Kind::Micro, &[]),
+    case("lookups", "a stream that looks rows up in a table", Kind::Lookups, &[]),
 ];
 
 /// What a case's process is told.
@@ -287,6 +290,7 @@ pub(crate) fn run_child(arguments: &[String]) -> Result<()> {
         Kind::Restart => restart::run(&task)?,
         Kind::ManyTasks => many_tasks::run()?,
         Kind::Micro => micro::run()?,
+        Kind::Lookups => lookups::run()?,
     };
     print_line(&line);
     Ok(())

@@ -55,7 +55,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn needs_kafka(case: &Case) -> bool {
-    !matches!(case.kind, Kind::Micro | Kind::ManyTasks | Kind::StartUp(Cluster::Embedded))
+    !matches!(
+        case.kind,
+        Kind::Micro | Kind::Lookups | Kind::ManyTasks | Kind::StartUp(Cluster::Embedded)
+    )
 }
 
 /// Whether it reads a topic that all its rounds share.

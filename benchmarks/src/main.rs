@@ -4,7 +4,7 @@
 //! process of its own (this binary again), checks what the case wrote, and prints the table.
 //!
 //! Reading order: `cases` (what is measured), `coordinator`, then one file per kind of case:
-//! `floor`, `streams`, `latency`, `restart`, `start_up`, `many_tasks`, `micro`.
+//! `floor`, `streams`, `latency`, `restart`, `start_up`, `many_tasks`, `micro`, `lookups`.
 
 mod broker;
 mod cases;
@@ -14,6 +14,7 @@ mod coordinator;
 mod floor;
 mod input;
 mod latency;
+mod lookups;
 mod many_tasks;
 mod measure;
 mod micro;

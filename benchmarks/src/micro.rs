@@ -118,7 +118,7 @@ fn per_record(topology: &Topology) -> Result<f64> {
 }
 
 /// Keys and values of eight bytes, which are an i64 as well.
-fn record(number: usize) -> MemoryRecord {
+pub(crate) fn record(number: usize) -> MemoryRecord {
     MemoryRecord {
         timestamp: 1_000_000 + number as i64,
         key: Some((number as i64).to_be_bytes().into()),
@@ -128,7 +128,7 @@ fn record(number: usize) -> MemoryRecord {
 }
 
 /// Takes records and forgets them.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl RecordCollector for Nowhere {
     fn generation(&self) -> u64 {

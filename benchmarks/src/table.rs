@@ -48,6 +48,7 @@ pub(crate) fn render(cases: &[Case], results: &Results, options: &Options) -> St
                 column(4),
                 column(5),
             ),
+            Kind::Lookups => lookup_lines(&column),
             Kind::Restart => restart_lines(&column),
             Kind::ManyTasks => format!(
                 "first start {} ms with {} descriptors, again {} ms with {}",
@@ -79,6 +80,18 @@ fn conditions(results: &Results, options: &Options) -> String {
          A fixed loop took {fastest:.3} to {slowest:.3} s of CPU around the runs: the spread is noise.\n",
         options.records,
     )
+}
+
+fn lookup_lines(column: &dyn Fn(usize) -> String) -> String {
+    let line = |from: usize| {
+        let [local, global] = [column(from), column(from + 1)];
+        let [local_missed, global_missed] = [column(from + 2), column(from + 3)];
+        format!(
+            "a cached row of the task's table {local} ns, of a global one {global} ns; one that is \
+             not cached {local_missed} ns and {global_missed} ns"
+        )
+    };
+    format!("in memory: {}; in RocksDB: {}", line(0), line(4))
 }
 
 fn restart_lines(column: &dyn Fn(usize) -> String) -> String {

@@ -70,6 +70,9 @@ impl<K, V> Clone for Node<K, V> {
 
 impl<K, V> Copy for Node<K, V> {}
 
+/// How many characters the name of a store has at most: its rows are kept under it, on disk too.
+const STORE_NAME_MAX: usize = 200;
+
 impl TopologyBuilder {
     pub(super) fn new() -> Self {
         // Only told from other builders by it: a node of one is no parent in another.
@@ -178,7 +181,7 @@ impl TopologyBuilder {
     /// given.
     #[track_caller]
     pub fn add_repartition_topic(&mut self, name: &str, partitions: Option<i32>) {
-        self.check_topic_part("repartition topic", name);
+        self.check_topic_part("repartition topic", name, validate::TOPIC_NAME_MAX);
         if partitions.is_some_and(|n| n < 1) {
             self.mistake(format!("repartition topic `{name}` needs at least one partition"));
         }
@@ -320,7 +323,13 @@ impl TopologyBuilder {
                 ));
             }
             None => {
-                self.check_topic_part("store", &name);
+                self.check_topic_part("store", &name, STORE_NAME_MAX);
+                if declaration.time_to_live().is_some_and(|time| time.as_millis() == 0) {
+                    self.mistake(format!(
+                        "store `{name}` has a time to live of less than a millisecond: its rows \
+                         would be gone at once"
+                    ));
+                }
                 self.stores.push(DeclaredStore { declaration, location });
             }
         }
@@ -328,12 +337,12 @@ impl TopologyBuilder {
     }
 
     #[track_caller]
-    fn check_topic_part(&mut self, what: &str, name: &str) {
-        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name.len() > 249 || !name.chars().all(valid) {
+    fn check_topic_part(&mut self, what: &str, name: &str, length_max: usize) {
+        if !validate::is_name_of_topic(name, length_max) {
             self.mistake(format!(
                 "`{name}` cannot be the name of a {what}: it becomes part of a topic's name, so \
-                 it needs 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`"
+                 it needs 1 to {length_max} of the characters a-z, A-Z, 0-9, `.`, `_` and `-`, \
+                 and is neither `.` nor `..`"
             ));
         }
     }

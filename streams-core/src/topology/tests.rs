@@ -171,6 +171,35 @@ fn a_topology_without_sources_is_a_mistake() {
 }
 
 #[test]
+fn names_that_no_topic_or_store_can_have_are_mistakes() {
+    let long = "x".repeat(250);
+    for bad in ["", "a b", ".", "..", "ä", "a/b", &long] {
+        let mut builder = Topology::builder();
+        let read: Text = builder.add_source("read", [bad]);
+        builder.add_sink("write", &[&read], bad);
+        let found = mistakes(builder.build());
+        let told = found.iter().filter(|(told, _)| told.contains("cannot be the name of a topic"));
+        assert_eq!(told.count(), 2, "{bad}: {found:?}");
+    }
+    for bad in ["", "..", "a b", &"x".repeat(201)] {
+        let mut builder = Topology::builder();
+        let read: Text = builder.add_source("read", "in");
+        pass(&mut builder, "p", &[&read], store(bad));
+        let found = mistakes(builder.build());
+        assert!(found[0].0.contains("cannot be the name of a store"), "{bad}: {found:?}");
+    }
+}
+
+#[test]
+fn rows_live_a_millisecond_at_least() {
+    let mut builder = Topology::builder();
+    let read: Text = builder.add_source("read", "in");
+    let short = Stores::key_value::<String, String>("rows");
+    pass(&mut builder, "p", &[&read], short.time_to_live(std::time::Duration::from_micros(999)));
+    assert!(mistakes(builder.build())[0].0.contains("a time to live of less"));
+}
+
+#[test]
 fn a_node_of_another_builder_is_no_parent() {
     let mut one = Topology::builder();
     let foreign: Text = one.add_source("a", "a");

@@ -16,12 +16,45 @@ const DEPTH_MAX: usize = 400;
 /// Adds the mistakes that only show when all nodes are known.
 pub(super) fn check(builder: &mut TopologyBuilder) {
     let mut found = Vec::new();
+    check_names_of_topics(builder, &mut found);
     check_sources(builder, &mut found);
     check_internal_topics(builder, &mut found);
     check_stores(builder, &mut found);
     check_copartition_groups(builder, &mut found);
     check_depth(builder, &mut found);
     builder.mistakes.append(&mut found);
+}
+
+/// Topics that no broker could have: said here, and not by a broker that refuses them for ever.
+fn check_names_of_topics(builder: &TopologyBuilder, found: &mut Vec<Mistake>) {
+    for node in &builder.nodes {
+        let topics: Vec<&Arc<str>> = match &node.kind {
+            NodeKind::Source { topics: SourceTopics::List(topics), .. } => topics.iter().collect(),
+            NodeKind::Sink { topic: Some(topic) } => vec![topic],
+            NodeKind::Source { .. } | NodeKind::Processor { .. } | NodeKind::Sink { .. } => {
+                continue;
+            }
+        };
+        for topic in topics.into_iter().filter(|topic| !is_name_of_topic(topic, TOPIC_NAME_MAX)) {
+            let message = format!(
+                "`{topic}` of `{}` cannot be the name of a topic: Kafka takes 1 to \
+                 {TOPIC_NAME_MAX} of the characters a-z, A-Z, 0-9, `.`, `_` and `-`, and neither \
+                 `.` nor `..`",
+                node.name
+            );
+            found.push(Mistake::new(message, node.location));
+        }
+    }
+}
+
+/// How many characters the name of a topic has at most.
+pub(super) const TOPIC_NAME_MAX: usize = 249;
+
+/// Whether Kafka takes `name` as that of a topic, with at most so many characters.
+pub(super) fn is_name_of_topic(name: &str, length_max: usize) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let length = 1..=length_max;
+    length.contains(&name.len()) && name.chars().all(legal) && name != "." && name != ".."
 }
 
 fn check_sources(builder: &TopologyBuilder, found: &mut Vec<Mistake>) {

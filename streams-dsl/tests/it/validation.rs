@@ -172,6 +172,21 @@ fn mistakes_that_the_core_finds_name_the_users_call_too() {
     assert!(all.contains("nobody to inherit serdes from"), "{all}");
 }
 
+#[test]
+fn topics_that_no_broker_could_have_are_told_at_the_call() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("or ders");
+    let source = line!() - 1;
+    stream.to("");
+    stream.group_by_key().count("c".repeat(201)).to("counts/all");
+    let found = mistakes(builder);
+    let lines: Vec<_> = found.iter().map(|(_, line)| line - source).collect();
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!([0, 2, 3].iter().all(|line| lines.contains(line)), "{found:?}");
+    assert!(found.iter().any(|(told, _)| told.contains("the name of a store")), "{found:?}");
+    assert!(found.iter().any(|(told, _)| told.contains("`counts/all`")), "{found:?}");
+}
+
 // ---- versioned tables -----------------------------------------------------------------------
 
 const HISTORY: Duration = Duration::from_millis(100);

@@ -1,6 +1,7 @@
 //! The Processor API: a processor with a store and a timer, wired by hand.
 //!
-//! `cargo run -p examples --example processor_api`
+//! `cargo run -p examples --example processor_api` runs on the embedded cluster. With
+//! `STREAMS_BOOTSTRAP_SERVERS=127.0.0.1:9092` it runs on a real Kafka.
 
 use std::time::Duration;
 

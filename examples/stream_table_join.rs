@@ -1,6 +1,7 @@
 //! Enriches a stream of orders by a table of customers.
 //!
-//! `cargo run -p examples --example stream_table_join`
+//! `cargo run -p examples --example stream_table_join` runs on the embedded cluster. With
+//! `STREAMS_BOOTSTRAP_SERVERS=127.0.0.1:9092` it runs on a real Kafka.
 
 use examples::{Cluster, init_logs};
 use serde::{Deserialize, Serialize};

@@ -222,5 +222,6 @@ pub(crate) fn source_topics<K: 'static, V: 'static>(
     };
     topics.sort();
     let records = (TypeId::of::<(K, V)>(), type_name::<(K, V)>());
-    SourceTopics { topics, pattern, table, records, reset: consumed.reset(), same_as: None }
+    let (reset, reading) = (consumed.reset(), consumed.reading());
+    SourceTopics { topics, pattern, table, records, reset, reading, same_as: None }
 }

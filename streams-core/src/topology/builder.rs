@@ -73,6 +73,9 @@ impl<K, V> Copy for Node<K, V> {}
 /// How many characters the name of a store has at most: its rows are kept under it, on disk too.
 const STORE_NAME_MAX: usize = 200;
 
+/// More than any cluster of Kafka has in all: a mistyped number.
+const PARTITIONS_MAX: i32 = 100_000;
+
 impl TopologyBuilder {
     pub(super) fn new() -> Self {
         // Only told from other builders by it: a node of one is no parent in another.
@@ -184,6 +187,11 @@ impl TopologyBuilder {
         self.check_topic_part("repartition topic", name, validate::TOPIC_NAME_MAX);
         if partitions.is_some_and(|n| n < 1) {
             self.mistake(format!("repartition topic `{name}` needs at least one partition"));
+        }
+        if let Some(count) = partitions.filter(|count| *count > PARTITIONS_MAX) {
+            self.mistake(format!(
+                "repartition topic `{name}` has {count} partitions: {PARTITIONS_MAX} is the most"
+            ));
         }
         let spec =
             InternalTopicSpec { partitions, configs: BTreeMap::new(), location: self.here() };

@@ -53,6 +53,24 @@ pub enum TimestampExtractor<K, V> {
     Custom(CustomTimestamps<K, V>),
 }
 
+/// How a source reads its records: sources that read equally can be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    timestamps: Timestamps,
+    skip_null_keys: bool,
+    skip_null_values: bool,
+}
+
+/// Of a function, where it is: a clone of it is the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timestamps {
+    FailOnInvalid,
+    SkipOnInvalid,
+    UsePartitionTimeOnInvalid,
+    WallClock,
+    Custom(usize),
+}
+
 /// A function that tells the time of a record.
 pub type CustomTimestamps<K, V> =
     Arc<dyn Fn(RecordRef<'_, K, V>, Timestamp) -> Result<Timestamp, BoxError> + Send + Sync>;
@@ -127,6 +145,19 @@ impl<K: 'static, V: 'static> Consumed<K, V> {
     /// What [`offset_reset`](Self::offset_reset) said.
     pub fn reset(&self) -> Option<OffsetReset> {
         self.reset
+    }
+
+    /// How records are read, beside topics, serdes and reset policy.
+    pub fn reading(&self) -> Reading {
+        let timestamps = match &self.timestamps {
+            TimestampExtractor::FailOnInvalid => Timestamps::FailOnInvalid,
+            TimestampExtractor::SkipOnInvalid => Timestamps::SkipOnInvalid,
+            TimestampExtractor::UsePartitionTimeOnInvalid => Timestamps::UsePartitionTimeOnInvalid,
+            TimestampExtractor::WallClock => Timestamps::WallClock,
+            TimestampExtractor::Custom(f) => Timestamps::Custom(Arc::as_ptr(f).addr()),
+        };
+        let (skip_null_keys, skip_null_values) = (self.skip_null_keys, self.skip_null_values);
+        Reading { timestamps, skip_null_keys, skip_null_values }
     }
 
     /// The key's serde, as chosen.

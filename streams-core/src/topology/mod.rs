@@ -24,7 +24,7 @@ mod validate;
 
 pub use self::builder::{Node, TopologyBuilder};
 pub use self::choice::Choice;
-pub use self::consumed::{Consumed, CustomTimestamps, OffsetReset, TimestampExtractor};
+pub use self::consumed::{Consumed, CustomTimestamps, OffsetReset, Reading, TimestampExtractor};
 pub use self::error::{Mistake, TopologyError};
 pub use self::fingerprint::{Fingerprint, Moved};
 pub(crate) use self::graph::{Graph, NodeKind};

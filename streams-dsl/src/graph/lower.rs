@@ -46,8 +46,8 @@ pub(super) fn lower(graph: &Graph, topology: &mut TopologyBuilder) {
 /// Topics whose records meet in one task have equally many partitions.
 fn copartition(graph: &Graph, topology: &mut TopologyBuilder) {
     let state = graph.state();
-    for (left, right) in &state.copartitioned {
-        topology.set_caller(Some(state.node(*right).call.at));
+    for (call, left, right) in &state.copartitioned {
+        topology.set_caller(Some(call.at));
         let origins = state.origins(*left).into_iter().chain(state.origins(*right));
         let mut topics: Vec<_> = origins.flat_map(|id| state.topics_read(id)).collect();
         topics.sort();

@@ -44,8 +44,8 @@ pub(crate) struct GraphState {
     pub(crate) nodes: Vec<GraphNode>,
     pub(crate) tables: BTreeMap<NodeId, TableFacts>,
     pub(crate) mistakes: Vec<(String, Call)>,
-    /// Pairs of nodes whose records meet.
-    pub(crate) copartitioned: Vec<(NodeId, NodeId)>,
+    /// Pairs of nodes whose records meet, and by which call.
+    pub(crate) copartitioned: Vec<(Call, NodeId, NodeId)>,
     pub(crate) options: BuildOptions,
     /// What joins read that have results for records without a key.
     pub(crate) null_keys_wanted: std::collections::BTreeSet<NodeId>,
@@ -54,7 +54,7 @@ pub(crate) struct GraphState {
     /// Joins of streams with tables that wait for late updates of the table.
     pub(crate) grace_joins: Vec<GraceJoin>,
     /// Of windowed aggregations: how long after its end a window takes records, in milliseconds.
-    window_grace: BTreeMap<NodeId, i64>,
+    window_grace: BTreeMap<NodeId, Option<i64>>,
     named_together: BTreeMap<NodeId, NodeId>,
     /// By stream: the repartition topic that the last join put below it.
     join_repartitions: BTreeMap<NodeId, NodeId>,
@@ -174,8 +174,8 @@ impl Graph {
 
     /// Records of both nodes meet in one task: the topics that they come from must have equally
     /// many partitions.
-    pub(crate) fn copartition(&self, left: NodeId, right: NodeId) {
-        self.state().copartitioned.push((left, right));
+    pub(crate) fn copartition(&self, call: Call, left: NodeId, right: NodeId) {
+        self.state().copartitioned.push((call, left, right));
     }
 
     /// The records of a join wait for late updates of the table.
@@ -288,13 +288,13 @@ impl Graph {
     }
 
     /// Tells how long after its end a window of an aggregation takes records.
-    pub(crate) fn set_window_grace(&self, node: NodeId, grace: Duration) {
-        self.state().window_grace.insert(node, crate::windows::millis(grace));
+    pub(crate) fn set_window_grace(&self, node: NodeId, grace: Option<Duration>) {
+        self.state().window_grace.insert(node, grace.map(crate::windows::millis));
     }
 
     /// When the windows of a table have closed, after their end: the longest grace period of the
     /// aggregations above, in milliseconds.
-    pub(crate) fn window_grace(&self, node: NodeId) -> Option<i64> {
+    pub(crate) fn window_grace(&self, node: NodeId) -> Option<Option<i64>> {
         let state = self.state();
         let (mut open, mut longest) = (vec![node], None);
         while let Some(node) = open.pop() {

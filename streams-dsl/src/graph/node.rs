@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::panic::Location;
 use std::sync::Arc;
 
-use streams_core::topology::OffsetReset;
+use streams_core::topology::{OffsetReset, Reading};
 
 use super::lower::Lowering;
 use super::names::{NodeName, StoreName};
@@ -107,6 +107,8 @@ pub(crate) struct SourceTopics {
     /// What the records become: a type, and its name for people.
     pub(crate) records: (TypeId, &'static str),
     pub(crate) reset: Option<OffsetReset>,
+    /// How they are read beside that.
+    pub(crate) reading: Reading,
     /// Resolved: the earlier source that reads the same.
     pub(crate) same_as: Option<NodeId>,
 }
@@ -154,12 +156,15 @@ pub(crate) struct Repartition {
     /// Stands right below the operator that changes the key, in place of several further down.
     pub(crate) moved: bool,
     pub(crate) base: RepartitionBase,
+    /// As the user said.
+    pub(crate) partitions: Option<i32>,
 }
 
 impl Repartition {
     /// A topic of a foreign-key join, named as this part of the node.
     pub(crate) fn of_foreign_key(part: usize) -> Self {
-        Self { automatic: false, moved: false, base: RepartitionBase::Exact { part } }
+        let base = RepartitionBase::Exact { part };
+        Self { automatic: false, moved: false, base, partitions: None }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::names;
-use super::{Call, GraceJoin, GraphState, Kind, NodeId, Origin, SourceTopics, StoreName};
+use super::{
+    Call, GraceJoin, GraphState, Kind, NodeId, Origin, Repartition, SourceTopics, StoreName,
+};
 
 /// Adds the mistakes that only show when all calls are known to those that were seen before.
 pub(super) fn validate(state: &mut GraphState) {
@@ -11,6 +13,7 @@ pub(super) fn validate(state: &mut GraphState) {
     names_of_operators(state, &mut found);
     names_of_stores(state, &mut found);
     repartition_topics(state, &mut found);
+    partition_counts(state, &mut found);
     one_source_per_topic(state, &mut found);
     versioned_tables(state, &mut found);
     if state.options.explicit_names {
@@ -61,6 +64,35 @@ fn names_of_stores(state: &GraphState, found: &mut Mistakes) {
             found.push((format!("the store {store:?} already belongs to {first}"), call));
         } else {
             taken.insert(store, call);
+        }
+    }
+}
+
+/// Repartition topics whose records meet in one task have equally many partitions. How many other
+/// topics have, only Kafka knows: that is checked at the start.
+fn partition_counts(state: &GraphState, found: &mut Mistakes) {
+    for (call, left, right) in &state.copartitioned {
+        let mut first: Option<(String, i32)> = None;
+        for origin in state.origins(*left).into_iter().chain(state.origins(*right)) {
+            let Kind::Repartition(Repartition { partitions: Some(count), .. }) =
+                state.node(origin).kind
+            else {
+                continue;
+            };
+            let topic = state.repartition_topic(origin);
+            match &first {
+                Some((other, theirs)) if *theirs != count => {
+                    let message = format!(
+                        "the repartition topics {other:?} and {topic:?} are joined, or grouped \
+                         together, and have {theirs} and {count} partitions: give both the same \
+                         number"
+                    );
+                    found.push((message, *call));
+                    break;
+                }
+                Some(_) => {}
+                None => first = Some((topic, count)),
+            }
         }
     }
 }
@@ -201,6 +233,12 @@ fn clash(
     if ours.reset != theirs.reset {
         return Some(format!(
             "{what} {shared:?} is already read by {earlier}, with another offset_reset"
+        ));
+    }
+    if ours.reading != theirs.reading {
+        return Some(format!(
+            "{what} {shared:?} is already read by {earlier}, with another timestamp_extractor or \
+             other null records skipped: both are one source; say it in the first call"
         ));
     }
     None

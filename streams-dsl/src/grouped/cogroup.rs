@@ -108,7 +108,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let store = self.graph.store_name(options.name.as_deref(), "COGROUPKSTREAM-AGGREGATE-");
         let key = options.key.resolve(self.key_serde().as_ref());
         let stored = stored(&self.graph, call, key, options.value.resolve(None), options.settings);
-        let (parents, name) = self.place(&store);
+        let (parents, name) = self.place(call, &store);
         let table = NewTable {
             node: NewNode::new(call, name, &parents, Kind::Table),
             origin: Origin::Own,
@@ -139,10 +139,10 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     /// What the aggregation reads, one node for each input; and the names of its processors, in the
     /// JVM's order: repartition topics, an aggregation for each input, and where they meet.
     #[track_caller]
-    pub(crate) fn place(&self, store: &StoreName) -> (Vec<NodeId>, NodeName) {
+    pub(crate) fn place(&self, call: Call, store: &StoreName) -> (Vec<NodeId>, NodeName) {
         let parents: Vec<_> = self.inputs.iter().map(|input| input.keyed(store)).collect();
         for other in &parents[1..] {
-            self.graph.copartition(parents[0], *other);
+            self.graph.copartition(call, parents[0], *other);
         }
         let part = |at| ("COGROUPKSTREAM-AGGREGATE-", Cow::Owned(format!("-cogroup-agg-{at}")));
         let merge = ("COGROUPKSTREAM-MERGE-", Cow::Borrowed("-cogroup-merge"));

@@ -212,7 +212,12 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let key = self.graph.key_serde::<K>(self.node);
         let value = self.graph.value_serde::<V>(self.node);
         let serdes = key.zip(value);
-        let kind = Kind::Repartition(Repartition { automatic: false, moved: false, base });
+        let kind = Kind::Repartition(Repartition {
+            automatic: false,
+            moved: false,
+            base,
+            partitions: None,
+        });
         let node = NewNode::new(call, name, &[select], kind).lower(move |lowering| {
             let Some((key, value)) = serdes else {
                 return lowering.bug("a grouping without serdes was not refused");

@@ -36,7 +36,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let serdes = self.repartition_serdes(call, &options.key, &options.value);
         let node = self.add_repartition(
             call,
-            Repartition { automatic: false, moved: false, base },
+            Repartition { automatic: false, moved: false, base, partitions: options.partitions },
             serdes.map(|(key, value)| RepartitionTopic {
                 key,
                 value,
@@ -81,7 +81,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let topic = self.repartition_serdes(call, serdes.0, serdes.1).map(|(key, value)| {
             RepartitionTopic { key, value, partitions: None, partitioner: None }
         });
-        let repartition = Repartition { automatic: true, moved: false, base };
+        let repartition = Repartition { automatic: true, moved: false, base, partitions: None };
         let topic = self.add_repartition(call, repartition, topic);
         if of_join {
             self.graph.set_join_repartition(self.node, topic);

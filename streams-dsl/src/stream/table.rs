@@ -133,7 +133,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let advice = format!("use {}_with(.., \"name\")", call.method);
         let stream = self.keyed(call, &naming, auto, serdes, &advice);
         let name = self.graph.name(naming.given(), &[(joiner.prefix, "")]);
-        self.graph.copartition(stream, right);
+        self.graph.copartition(call, stream, right);
         if joiner.left {
             self.graph.keep_null_keys(&[stream, right]);
         }

@@ -89,7 +89,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             old: right_old,
             read: true,
         });
-        self.graph.copartition(self.node, right);
+        self.graph.copartition(call, self.node, right);
         let table = table.lower(move |lowering| {
             let parts = lowering.table_parts::<K, W>();
             let (Some(this), Some(other)) =

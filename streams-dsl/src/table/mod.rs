@@ -223,14 +223,14 @@ impl<K: 'static, V: 'static> NewTable<K, V> {
 }
 
 /// Adds a table whose keys have a window. `serdes` and the second part of `store` are missing if a
-/// mistake was found. A window takes records for `grace` after its end.
+/// mistake was found. A window takes records for `grace` after its end; without one it never ends.
 #[track_caller]
 pub(crate) fn add_windowed_table<K: 'static, V: 'static, S: Send + Sync + 'static>(
     graph: &Graph,
     node: NewNode,
     serdes: Option<(SerdeRef<K>, SerdeRef<V>)>,
     store: (StoreName, Option<S>),
-    grace: Duration,
+    grace: Option<Duration>,
 ) -> KTable<K, V> {
     refuse_null_values::<V>(graph, node.call);
     let (key, value) = serdes.unzip();

@@ -48,14 +48,23 @@ impl<K: Data, V: Data> KTable<K, V> {
         };
         let wait = match until {
             Until::TimeLimit(limit) => millis(limit),
-            Until::WindowCloses(_) => self.graph.window_grace(self.node).unwrap_or_else(|| {
-                let message = format!(
-                    "{call} waits for windows to close, but no windowed aggregation is above it"
-                );
-                self.graph.mistake(call, message);
-                0
-            }),
+            Until::WindowCloses(_) => match self.graph.window_grace(self.node) {
+                Some(Some(grace)) => grace,
+                windows => {
+                    let problem = match windows {
+                        None => ", but no windowed aggregation is above it",
+                        Some(_) => " that never end: UnlimitedWindows",
+                    };
+                    let message = format!("{call} waits for windows to close{problem}");
+                    self.graph.mistake(call, message);
+                    0
+                }
+            },
         };
+        if shuts_down && (limits.records_max == Some(0) || limits.bytes_max == Some(0)) {
+            let message = format!("{call}: a buffer without room is full with the first record");
+            self.graph.mistake(call, message);
+        }
         let end = match until {
             Until::TimeLimit(_) => None,
             Until::WindowCloses(end) => Some(end),

@@ -7,6 +7,9 @@ use streams_core::{TimeWindow, Timestamp};
 use super::{Problem, check_not_zero, check_span, millis};
 use crate::graph::Call;
 
+/// More would be a mistyped advance: each record costs as many aggregates.
+const WINDOWS_AT_ONCE_MAX: i64 = 100_000;
+
 /// Windows of one size, aligned to the epoch: `[n * advance, n * advance + size)`.
 ///
 /// A record that comes later than `grace` after the end of its window is dropped and counted; the
@@ -62,6 +65,16 @@ impl TimeWindows {
             let message = format!(
                 "{call}: windows of {size:?} that advance by {advance:?} leave gaps: the advance \
                  must not be longer than the size"
+            );
+            return Err((call, message));
+        }
+        let TimeSpans { size, advance } = self.spans();
+        let at_once = size / advance;
+        if at_once > WINDOWS_AT_ONCE_MAX {
+            let (size, advance) = (self.size, self.advance);
+            let message = format!(
+                "{call}: with windows of {size:?} that advance by {advance:?} each record lies in \
+                 {at_once}: let them advance by more, {WINDOWS_AT_ONCE_MAX} is the most"
             );
             return Err((call, message));
         }

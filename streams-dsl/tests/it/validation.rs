@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use streams_dsl::prelude::*;
+use streams_dsl::topology::TimestampExtractor;
 
 /// The messages of all mistakes, each with the line of its call.
 fn mistakes(builder: StreamsBuilder) -> Vec<(String, u32)> {
@@ -318,4 +319,78 @@ fn what_a_join_keeps_or_sends_needs_serdes() {
     assert!(found[1].0.contains("use StreamJoined::with"), "{found:?}");
     assert!(found[2].0.starts_with("aggregate() at"), "{found:?}");
     assert!(found[2].0.contains("use Materialized::with"), "{found:?}");
+}
+
+/// Both calls are one source, which reads in one way.
+#[test]
+fn a_topic_is_read_in_one_way() {
+    let builder = StreamsBuilder::new();
+    let wall_clock =
+        || Consumed::<String, i64>::from("in").timestamp_extractor(TimestampExtractor::WallClock);
+    builder.stream::<String, i64>("in").to("a");
+    builder.stream(wall_clock()).to("b");
+    let second = line!() - 1;
+    let [(message, line)] = &mistakes(builder)[..] else { panic!("one mistake") };
+    assert!(message.contains("with another timestamp_extractor"), "{message}");
+    assert!(message.contains("is already read by stream() at"), "{message}");
+    assert_eq!(*line, second);
+
+    let builder = StreamsBuilder::new();
+    builder.stream(wall_clock()).to("a");
+    builder.stream(wall_clock()).to("b");
+    builder.build().unwrap();
+
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, i64>("in").to("a");
+    builder.stream(Consumed::<String, i64>::from("in").skip_null_values()).to("b");
+    assert!(mistakes(builder)[0].0.contains("other null records skipped"));
+}
+
+#[test]
+fn repartition_topics_that_are_joined_have_equally_many_partitions() {
+    let builder = StreamsBuilder::new();
+    let keyed = |topic, name: &str, partitions| {
+        let stream = builder.stream::<String, i64>(topic).select_key(|k, _| k.clone());
+        stream.repartition(Repartitioned::from(name).partitions(partitions))
+    };
+    let (two, three) = (keyed("a", "two", 2), keyed("b", "three", 3));
+    let windows = JoinWindows::within(Duration::from_secs(1));
+    two.join(&three, |_, a, b| a + b, windows, "sums").to("out");
+    let join = line!() - 1;
+    let [(message, line)] = &mistakes(builder)[..] else { panic!("one mistake") };
+    assert!(message.contains("have 2 and 3 partitions: give both the same number"), "{message}");
+    assert_eq!(*line, join);
+}
+
+#[test]
+fn numbers_that_cannot_be_meant() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    let year = Duration::from_secs(365 * 86_400);
+    let grouped = stream.group_by_key();
+    let hopping = TimeWindows::hopping(year, Duration::from_millis(1));
+    let _ = grouped.windowed_by(hopping).count("hops");
+    let for_ever = grouped
+        .windowed_by(UnlimitedWindows::starting(Timestamp::from_millis(0)))
+        .count("for-ever");
+    let _ = for_ever.suppress(Suppressed::until_window_closes(Buffer::unbounded()));
+    let full = Buffer::max_records(0).shut_down_when_full();
+    let table = builder.table::<String, i64>("t", "store");
+    let _ = table.suppress(Suppressed::until_time_limit(Duration::from_secs(1), full));
+    let found = mistakes(builder);
+    let all = found.iter().map(|(message, _)| message.as_str()).collect::<Vec<_>>().join("\n");
+    let wanted = [
+        "each record lies in 31536000000",
+        "windows to close that never end",
+        "a buffer without room",
+    ];
+    for wanted in wanted {
+        assert!(all.contains(wanted), "{wanted}:\n{all}");
+    }
+    assert_eq!(found.len(), wanted.len(), "{all}");
+
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, i64>("in");
+    stream.repartition(Repartitioned::from("many").partitions(i32::MAX)).to("a");
+    assert!(mistakes(builder)[0].0.contains("100000 is the most"));
 }

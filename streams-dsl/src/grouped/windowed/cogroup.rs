@@ -81,7 +81,7 @@ impl<K: Data, A: Data> TimeWindowedCogroupedKStream<K, A> {
         let kept = (self.windows.retention().0, self.windows.size(), false);
         let inherited = (self.group.key_serde(), None);
         let stored = stored_windows(graph, call, options, inherited, kept);
-        let (parents, name) = self.group.place(&store);
+        let (parents, name) = self.group.place(call, &store);
         let (inputs, windows) = (self.group.inputs.clone(), self.windows.clone());
         let node = NewNode::new(call, name, &parents, Kind::Table).lower(move |lowering| {
             let Some(parts) = lowering.windowed_parts::<K, A>().map(Arc::new) else {
@@ -101,7 +101,7 @@ impl<K: Data, A: Data> TimeWindowedCogroupedKStream<K, A> {
             let (inner, size) = (stored.key.clone(), stored.size);
             (SerdeRef::new(TimeWindowedKey { inner, size }), stored.value.clone())
         });
-        add_windowed_table(graph, node, serdes, (store, stored), self.windows.grace())
+        add_windowed_table(graph, node, serdes, (store, stored), self.windows.closes_after())
     }
 }
 
@@ -127,7 +127,7 @@ impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
         let kept = (self.windows.retention(), Duration::ZERO, false);
         let inherited = (self.group.key_serde(), None);
         let stored = stored_windows(graph, call, options, inherited, kept);
-        let (parents, name) = self.group.place(&store);
+        let (parents, name) = self.group.place(call, &store);
         let (inputs, windows) = (self.group.inputs.clone(), self.windows.clone());
         let merge = self.merge.clone();
         let node = NewNode::new(call, name, &parents, Kind::Table).lower(move |lowering| {
@@ -147,6 +147,6 @@ impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
         let serdes = stored.as_ref().map(|stored| {
             (SerdeRef::new(SessionWindowedKey(stored.key.clone())), stored.value.clone())
         });
-        add_windowed_table(graph, node, serdes, (store, stored), self.windows.retention())
+        add_windowed_table(graph, node, serdes, (store, stored), Some(self.windows.retention()))
     }
 }

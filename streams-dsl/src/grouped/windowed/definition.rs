@@ -79,6 +79,11 @@ impl AnyTimeWindows {
         }
     }
 
+    /// How long after its end a window closes, unless it never does.
+    pub(crate) fn closes_after(&self) -> Option<Duration> {
+        (!matches!(self, Self::Unlimited(_))).then(|| self.grace())
+    }
+
     /// How long windows have to be kept at least, with what that is made of.
     pub(crate) fn retention(&self) -> (Duration, &'static str) {
         match self {

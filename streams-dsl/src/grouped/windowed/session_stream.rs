@@ -127,7 +127,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         let serdes = stored.as_ref().map(|stored| {
             (SerdeRef::new(SessionWindowedKey(stored.key.clone())), stored.value.clone())
         });
-        add_windowed_table(graph, node, serdes, (store, stored), self.windows.retention())
+        add_windowed_table(graph, node, serdes, (store, stored), Some(self.windows.retention()))
     }
 }
 

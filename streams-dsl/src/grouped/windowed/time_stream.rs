@@ -137,7 +137,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             let (inner, size) = (stored.key.clone(), stored.size);
             (SerdeRef::new(TimeWindowedKey { inner, size }), stored.value.clone())
         });
-        add_windowed_table(graph, node, serdes, (store, stored), self.windows.grace())
+        add_windowed_table(graph, node, serdes, (store, stored), self.windows.closes_after())
     }
 }
 

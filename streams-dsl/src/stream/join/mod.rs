@@ -129,7 +129,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         if kind != JoinKind::Inner {
             graph.keep_null_keys(&[left, right]);
         }
-        graph.copartition(left, right);
+        graph.copartition(call, left, right);
         let serdes = (
             options.key.resolve(graph.key_serde(left).as_ref()),
             options.value.resolve(graph.value_serde(left).as_ref()),

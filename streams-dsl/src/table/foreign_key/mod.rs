@@ -205,7 +205,7 @@ impl<K: Data, V: Data, FK: Data, V2: Data, W: Data> ForeignKeyJoin<K, V, FK, V2,
             ("KTABLE-SOURCE-", "-subscription-response-source"),
         ];
         let name = left.graph.name(name, &parts);
-        left.graph.copartition(subscribe, right);
+        left.graph.copartition(self.call, subscribe, right);
         let kind = Kind::Repartition(Repartition::of_foreign_key(4));
         let node = NewNode::new(self.call, name, &[subscribe, right], kind)
             .asks(Ask { of: right, old: true, read: true })
@@ -227,7 +227,7 @@ impl<K: Data, V: Data, FK: Data, V2: Data, W: Data> ForeignKeyJoin<K, V, FK, V2,
         let parts = [(RESOLVER, "-subscription-response-resolver"), (OUTPUT, "-result")];
         let name = left.graph.name(name, &parts);
         let store = left.graph.store_name(None, OUTPUT);
-        left.graph.copartition(respond, left.node);
+        left.graph.copartition(self.call, respond, left.node);
         let keys = sides.as_ref().map(|sides| sides.keys.clone());
         let node = NewNode::new(self.call, name, &[respond, left.node], Kind::Table)
             .keeps(Keeps::Nothing)

@@ -1,5 +1,6 @@
 //! The JVM's side: a process that runs scenarios, `integration-tests/jvm`.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -12,6 +13,8 @@ pub struct Jvm {
     child: Child,
     requests: Option<BufWriter<ChildStdin>>,
     answers: BufReader<ChildStdout>,
+    /// The titles of those that are not answered.
+    asked: VecDeque<String>,
 }
 
 impl Jvm {
@@ -29,7 +32,7 @@ impl Jvm {
             .expect("java is installed: scripts/test installs it");
         let requests = child.stdin.take().map(BufWriter::new);
         let answers = BufReader::new(child.stdout.take().expect("it was asked for"));
-        Self { child, requests, answers }
+        Self { child, requests, answers, asked: VecDeque::new() }
     }
 
     /// Runs one scenario.
@@ -50,6 +53,7 @@ impl Jvm {
         let requests = self.requests.as_mut().expect("it is open until the end");
         let sent = writeln!(requests, "{scenario}end").and_then(|()| requests.flush());
         sent.expect("the JVM is alive");
+        self.asked.push_back(scenario.title.clone());
     }
 
     /// The result of the oldest scenario that was asked for.
@@ -61,8 +65,13 @@ impl Jvm {
         loop {
             let before = text.len();
             let read = self.answers.read_line(&mut text).expect("the JVM writes UTF-8");
-            assert!(read > 0, "the JVM died; it had said: {text}");
+            assert!(
+                read > 0,
+                "the JVM died at the scenario {:?}; it had said: {text}",
+                self.asked.front()
+            );
             if &text[before..] == "end\n" {
+                self.asked.pop_front();
                 text.truncate(before);
                 return text;
             }
@@ -86,9 +95,9 @@ pub fn java(class: &str) -> Command {
     let directory = compiled();
     let classes = format!("{0}/classes:{0}/lib/*", directory.display());
     let mut command = Command::new("java");
-    // One of few threads, that starts fast.
-    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g", "-cp", &classes]);
-    command.arg(class);
+    // One of few threads, that starts fast, and ends when it has no memory.
+    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    command.args(["-Xmx1g", "-XX:+ExitOnOutOfMemoryError", "-cp", &classes, class]);
     command
 }
 

@@ -192,7 +192,8 @@ impl Member {
         consumer.subscribe(&[&topic]).unwrap();
         let member_id = world.bell.until("membership", || {
             assert!(consumer.poll(Duration::from_millis(100)).is_none_or(|m| m.is_ok()));
-            let groups = consumer.fetch_group_list(Some(&group), DEADLINE).unwrap();
+            // Not while the coordinator loads the group, for example.
+            let groups = consumer.fetch_group_list(Some(&group), DEADLINE).ok()?;
             let stable = groups.groups().iter().find(|found| found.state() == "Stable")?;
             Some(stable.members().first()?.id().to_owned())
         });

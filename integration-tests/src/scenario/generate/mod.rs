@@ -19,7 +19,9 @@ pub fn generate(seed: u64) -> Scenario {
     let mut random = Random::new(seed);
     loop {
         let scenario = attempt(&mut random, seed);
-        if scenario.ops.iter().all(|op| degree(&scenario, op) <= DEGREE_MAX) {
+        let is_fit =
+            |op: &Op| degree(&scenario, op) <= DEGREE_MAX && !waits_for_ever(&scenario, op);
+        if scenario.ops.iter().all(is_fit) {
             return scenario;
         }
     }
@@ -31,15 +33,28 @@ const DEGREE_MAX: usize = 4;
 
 /// Of the number of an operator's results in the number of records.
 fn degree(scenario: &Scenario, op: &Op) -> usize {
-    let parents = op.parents.iter().filter_map(|parent| {
-        let id = parent.split('.').next();
-        let op = scenario.ops.iter().find(|op| op.id.as_deref() == id)?;
-        Some(degree(scenario, op))
-    });
+    let parents = parents(scenario, op).map(|op| degree(scenario, op));
     match &*op.call {
         "join_stream" | "left_join_stream" | "outer_join_stream" => parents.sum(),
         _ => parents.max().unwrap_or(1),
     }
+}
+
+/// Suppressed until windows close that never end: refused here, silent in the JVM.
+fn waits_for_ever(scenario: &Scenario, op: &Op) -> bool {
+    fn is_endless(scenario: &Scenario, op: &Op) -> bool {
+        op.call == "unlimited_windows"
+            || parents(scenario, op).any(|parent| is_endless(scenario, parent))
+    }
+    let until_close = op.params.get("until").is_some_and(|until| until == "close");
+    op.call == "suppress" && until_close && is_endless(scenario, op)
+}
+
+fn parents<'a>(scenario: &'a Scenario, op: &'a Op) -> impl Iterator<Item = &'a Op> {
+    op.parents.iter().filter_map(|parent| {
+        let id = parent.split('.').next();
+        scenario.ops.iter().find(|op| op.id.as_deref() == id)
+    })
 }
 
 fn attempt(random: &mut Random, seed: u64) -> Scenario {

@@ -25,6 +25,7 @@ fn scans_are_of_one_moment(subject: &mut Subject) -> Result<(), Violation> {
             let running = &running[usize::from(owner)];
             scope.spawn(move || -> Result<(), Violation> {
                 let written: Result<(), Violation> = (1..=VERSIONS).try_for_each(|n| {
+                    check_last_write(subject, owner, n - 1)?;
                     subject.write(&version(owner, n))?;
                     if n % 100 == 0 { Ok(subject.engine().flush()?) } else { Ok(()) }
                 });
@@ -58,6 +59,18 @@ fn scans_are_of_one_moment(subject: &mut Subject) -> Result<(), Violation> {
 fn version(owner: u8, version: u32) -> Writes {
     let value = || Some(Bytes::from(version.to_be_bytes()));
     (0..ROWS).map(|n| (Bytes::from([owner, n]), value())).collect()
+}
+
+/// Nobody else writes the owner's rows.
+fn check_last_write(subject: &Subject, owner: u8, version: u32) -> Result<(), Violation> {
+    let found = subject.engine().get(&[owner, 0])?;
+    if found.as_deref() == Some(&version.to_be_bytes()) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "nothing".to_owned(), |found| bytes_text(&found));
+    let found =
+        format!("it has {found} where version {version} was written, beside another thread");
+    Err(Violation::new("writes of two threads are both there", found))
 }
 
 fn check_moment(subject: &Subject, owner: u8, direction: Direction) -> Result<(), Violation> {

@@ -82,6 +82,10 @@ pub fn differential(seed: u64, count: u64, limit: Duration) -> Outcome {
             let words: Vec<&str> = refusal.split(' ').filter(named).take(7).collect();
             *outcome.refused.entry(words.join(" ")).or_default() += 1;
         }
+        // The JVM's own mistake; docs/differences.md has a row of each that was looked into.
+        if refusal.is_some_and(|refusal| refusal.starts_with("failed: NullPointerException")) {
+            continue;
+        }
         // That the JVM refuses more than we do is no difference of results.
         let refused = expected.starts_with("topology\nrefused: ");
         if !refused && difference(&expected, &ours).is_some() {
